@@ -1,0 +1,251 @@
+//! Runs and stages: what was started, how it ended.
+
+use chrono::{DateTime, Utc};
+
+use super::store::Ledger;
+use crate::adapters::postgres::failed;
+use crate::error::{Error, Result};
+use crate::ids::{RunId, Stage};
+use crate::outcome::TableOutcome;
+
+/// Who started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The cron schedule.
+    Schedule,
+    /// `nightferry run`.
+    Command,
+    /// `nightferry restart`.
+    Restart,
+}
+
+impl Origin {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Command => "command",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// How a run, a stage or a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// At work, or died without a word.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Stopped in the middle.
+    Interrupted,
+}
+
+impl Status {
+    /// The word in the ledger.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The status of work that ended so.
+    #[must_use]
+    pub fn of<T>(result: &Result<T>) -> Self {
+        match result {
+            Ok(_) => Self::Succeeded,
+            Err(error) if error.kind() == crate::error::ErrorKind::Interrupted => Self::Interrupted,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// A run as the ledger has it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct RunRow {
+    /// The run.
+    pub run_id: String,
+    /// `running`, `succeeded`, `failed`, `interrupted`.
+    pub status: String,
+    /// Where it was started.
+    pub host: String,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+}
+
+/// The last attempt of a stage as the ledger has it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct StageRow {
+    /// The stage's name.
+    pub stage: String,
+    /// Which attempt.
+    pub attempt: i32,
+    /// `running`, `succeeded`, `failed`, `interrupted`.
+    pub status: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// How many tables it wrote.
+    pub tables: i64,
+    /// How many rows it wrote.
+    pub rows: i64,
+}
+
+type Ended<'a> = (Status, Option<&'a Error>);
+
+impl Ledger {
+    /// Opens a run, or goes on with one that is there.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn begin_run(&self, run: &RunId, origin: Origin, host: &str) -> Result<()> {
+        sqlx::query(
+            "insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
+             on conflict (run_id) do update set status = 'running', ended_at = null, error_kind = null, error = null, hint = null",
+        )
+        .bind(run.as_str())
+        .bind(origin.name())
+        .bind(host)
+        .bind(env!("CARGO_PKG_VERSION"))
+        .execute(self.session().await?.raw())
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot open the run in the ledger", error))
+    }
+
+    /// Closes a run.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn end_run(&self, run: &RunId, (status, error): Ended<'_>) -> Result<()> {
+        sqlx::query(
+            "update nightferry.runs set status = $2, ended_at = clock_timestamp(), error_kind = $3, error = $4, hint = $5
+             where run_id = $1",
+        )
+        .bind(run.as_str())
+        .bind(status.name())
+        .bind(error.map(|error| error.kind().name()))
+        .bind(error.map(ToString::to_string))
+        .bind(error.and_then(Error::operator_hint))
+        .execute(self.session().await?.raw())
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot close the run in the ledger", error))
+    }
+
+    /// Opens an attempt of a stage and gives its number, counted from 1. An attempt that was left open is closed as
+    /// interrupted: whoever calls this holds the warehouse's lock, so nobody is at work on it.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn begin_stage(&self, run: &RunId, stage: Stage) -> Result<i32> {
+        let mut session = self.session().await?;
+        let doing = |error| failed("cannot open the stage in the ledger", error);
+        sqlx::query(
+            "with lost as (
+                update nightferry.stages set status = 'interrupted', ended_at = clock_timestamp()
+                where status = 'running' returning run_id, stage, attempt)
+             update nightferry.steps set status = 'interrupted', ended_at = clock_timestamp()
+             from lost where steps.status = 'running' and (steps.run_id, steps.stage, steps.attempt) = (lost.run_id, lost.stage, lost.attempt)",
+        )
+        .execute(session.raw())
+        .await
+        .map_err(doing)?;
+        sqlx::query_scalar(
+            "insert into nightferry.stages (run_id, stage, attempt)
+             select $1, $2, coalesce(max(attempt), 0) + 1 from nightferry.stages where run_id = $1 and stage = $2
+             returning attempt",
+        )
+        .bind(run.as_str())
+        .bind(stage.name())
+        .fetch_one(session.raw())
+        .await
+        .map_err(doing)
+    }
+
+    /// Closes an attempt of a stage.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn end_stage(
+        &self,
+        run: &RunId,
+        stage: Stage,
+        attempt: i32,
+        (status, error): Ended<'_>,
+    ) -> Result<()> {
+        sqlx::query(
+            "update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7
+             where run_id = $1 and stage = $2 and attempt = $3",
+        )
+        .bind(run.as_str())
+        .bind(stage.name())
+        .bind(attempt)
+        .bind(status.name())
+        .bind(error.map(|error| error.kind().name()))
+        .bind(error.map(ToString::to_string))
+        .bind(error.and_then(Error::operator_hint))
+        .execute(self.session().await?.raw())
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot close the stage in the ledger", error))
+    }
+
+    /// The runs that are open.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn open_runs(&self) -> Result<Vec<RunRow>> {
+        sqlx::query_as("select run_id, status, host, started_at from nightferry.runs where status = 'running' order by started_at")
+            .fetch_all(self.session().await?.raw())
+            .await
+            .map_err(|error| failed("cannot read the runs of the ledger", error))
+    }
+
+    /// The last attempt of each stage of a run, in order of their start, with what they wrote.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn stages_of(&self, run: &RunId) -> Result<Vec<StageRow>> {
+        sqlx::query_as(
+            "select distinct on (s.started_at, s.stage) s.stage, s.attempt, s.status,
+                    (extract(epoch from s.ended_at - s.started_at) * 1000)::bigint as duration_ms,
+                    count(t.*) as tables, coalesce(sum(t.rows_written), 0)::bigint as rows
+             from nightferry.stages s left join nightferry.tables t using (run_id, stage, attempt)
+             where s.run_id = $1
+               and s.attempt = (select max(attempt) from nightferry.stages l where l.run_id = s.run_id and l.stage = s.stage)
+             group by s.run_id, s.stage, s.attempt order by s.started_at",
+        )
+        .bind(run.as_str())
+        .fetch_all(self.session().await?.raw())
+        .await
+        .map_err(|error| failed("cannot read the stages of the ledger", error))
+    }
+
+    pub(super) async fn write_table(&self, key: (&RunId, Stage, i32), table: &TableOutcome) -> Result<()> {
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        sqlx::query(
+            "insert into nightferry.tables values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             on conflict (run_id, stage, attempt, schema_name, table_name)
+             do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms",
+        )
+        .bind(key.0.as_str())
+        .bind(key.1.name())
+        .bind(key.2)
+        .bind(&table.table.schema)
+        .bind(&table.table.name)
+        .bind(table.treatment)
+        .bind(whole(table.rows))
+        .bind(whole(table.bytes))
+        .bind(whole(crate::outcome::millis(table.duration)))
+        .execute(self.session().await?.raw())
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot write a table to the ledger", error))
+    }
+}

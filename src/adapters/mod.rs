@@ -1,0 +1,5 @@
+//! Adapters: each knows one outside thing, and no policy of the product.
+
+pub mod ledger;
+pub mod postgres;
+pub mod process;

@@ -1,0 +1,124 @@
+//! A database we can reach, and one session on it.
+//!
+//! Sessions are made without statement time limits of the server's own, with a name that shows in `pg_stat_activity`
+//! who is at work, and (PostgreSQL 14 and later) with `client_connection_check_interval`, so that a server notices a
+//! client that died in the middle of a long statement.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+use super::failure::{connecting, failed};
+use crate::config::DatabaseUrl;
+use crate::error::{Error, ErrorKind, Result};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A database that sessions are opened on. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Database {
+    options: PgConnectOptions,
+    url: DatabaseUrl,
+    role: &'static str,
+}
+
+impl Database {
+    /// The database behind a URL; `role` (`source`, `warehouse`) names it in errors.
+    ///
+    /// # Errors
+    /// The URL has parameters that the driver does not understand.
+    pub fn new(url: &DatabaseUrl, role: &'static str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose()).map_err(|error| {
+            // The driver's text may quote the URL; only its kind is kept.
+            drop(error);
+            Error::new(ErrorKind::Configuration, format!("the {role} URL ({url}) has an unknown parameter"))
+        })?;
+        let options = options.application_name("nightferry").disable_statement_logging();
+        Ok(Self { options, url: url.clone(), role })
+    }
+
+    /// Shows `name` as the application name of the sessions to come.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.options = self.options.application_name(name);
+        self
+    }
+
+    /// `source` or `warehouse`.
+    #[must_use]
+    pub fn role(&self) -> &'static str {
+        self.role
+    }
+
+    /// The URL, for the environment of pg_dump and for messages.
+    #[must_use]
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses the role.
+    pub async fn connect(&self) -> Result<Session> {
+        let doing = || format!("cannot connect to the {} ({})", self.role, self.url);
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
+            .await
+            .map_err(|_| {
+                Error::new(ErrorKind::Timeout, doing())
+                    .hint("no answer within 30 s: check host, port and firewall")
+            })?
+            .map_err(|error| connecting(doing(), error))?;
+        let mut session = Session { connection };
+        session.execute(SESSION_SETTINGS).await?;
+        Ok(session)
+    }
+}
+
+/// Limits that a role or a database may carry are lifted: a night has statements of hours. Dates and floats are
+/// written in the one form that every version reads back.
+const SESSION_SETTINGS: &str = include_str!("../../../sql/catalog/session_settings.sql");
+
+/// One connection. Dropped in the middle of a COPY, it closes and the server rolls back.
+#[derive(Debug)]
+pub struct Session {
+    connection: PgConnection,
+}
+
+impl Session {
+    /// Runs one or more statements without parameters, in one round trip.
+    ///
+    /// # Errors
+    /// The server refuses one of them; none after it ran.
+    pub async fn execute(&mut self, sql: &str) -> Result<()> {
+        self.connection
+            .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
+            .await
+            .map(|_| ())
+            .map_err(|error| failed(summary(sql), error))
+    }
+
+    /// The driver's connection, for the adapters.
+    pub(in crate::adapters) fn raw(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// Says goodbye. Dropping a session closes it too, without waiting.
+    pub async fn close(self) {
+        // Nothing is lost when the goodbye does not arrive.
+        let _ = self.connection.close().await;
+    }
+}
+
+/// The first line of a statement, short enough for an error.
+pub(in crate::adapters) fn summary(sql: &str) -> String {
+    let line =
+        sql.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or("");
+    let mut short: String = line.chars().take(120).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    format!("statement failed ({short})")
+}

@@ -1,0 +1,164 @@
+//! The one place that starts processes: a command described as a value, then run with a deadline, killed when dropped.
+//!
+//! A command's arguments never hold a secret; what is secret travels in the child's environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A command to be run: built by a pure function, asserted in tests without running anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program, a path or a name.
+    pub program: OsString,
+    /// Its arguments; never a secret.
+    pub arguments: Vec<OsString>,
+    /// Variables added to the environment.
+    pub environment: BTreeMap<&'static str, String>,
+}
+
+impl Command {
+    /// The program's name, for logs and errors.
+    #[must_use]
+    pub fn name(&self) -> String {
+        Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        tokio::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            // Its own group: a signal meant for nightferry must not end the child first and look like its success.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| {
+                Error::new(ErrorKind::Tool, format!("cannot start {}", self.name()))
+                    .hint("install the PostgreSQL client tools, or name their folder in PG_BIN_DIR")
+                    .because(error)
+            })
+    }
+}
+
+/// How much of a child's standard error is kept for the error text.
+const KEPT_STDERR_LINES: usize = 20;
+
+/// Runs a command to its end and gives back its standard output.
+///
+/// # Errors
+/// It cannot be started, fails, or takes longer than `deadline`; the text has the last lines of its standard error.
+pub async fn run(command: &Command, deadline: Duration) -> Result<Vec<u8>> {
+    let mut running = Running::start(command)?;
+    let mut output = Vec::new();
+    let work = async {
+        running.stdout.read_to_end(&mut output).await.map_err(|error| running.broken(error))?;
+        running.finish().await
+    };
+    tokio::time::timeout(deadline, work).await.map_err(|_| {
+        Error::new(
+            ErrorKind::Timeout,
+            format!("{} took longer than {} s", command.name(), deadline.as_secs()),
+        )
+    })??;
+    Ok(output)
+}
+
+/// A running child whose standard output is read as it comes. Dropped, it kills the child.
+#[derive(Debug)]
+pub struct Running {
+    /// The child's standard output.
+    pub stdout: BufReader<ChildStdout>,
+    name: String,
+    child: Child,
+    stderr: JoinHandle<Vec<String>>,
+}
+
+impl Running {
+    /// Starts a command.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(command: &Command) -> Result<Self> {
+        let mut child = command.spawn()?;
+        let name = command.name();
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Error::new(ErrorKind::Internal, format!("{name} was started without pipes")));
+        };
+        let tool = name.clone();
+        let stderr = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                tracing::debug!(tool, line, "tool.stderr");
+                if kept.len() == KEPT_STDERR_LINES {
+                    kept.remove(0);
+                }
+                kept.push(line);
+            }
+            kept
+        });
+        Ok(Self { stdout: BufReader::with_capacity(256 * 1024, stdout), name, child, stderr })
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// The child failed; the text has the last lines of its standard error.
+    pub async fn finish(&mut self) -> Result<()> {
+        let status = self.child.wait().await.map_err(|error| self.broken(error))?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = (&mut self.stderr).await.unwrap_or_default().join("; ");
+        Err(Error::new(ErrorKind::Tool, format!("{} failed ({status}): {said}", self.name)))
+    }
+
+    fn broken(&self, error: std::io::Error) -> Error {
+        Error::new(ErrorKind::Internal, format!("lost contact with {}", self.name)).because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failing_tool_is_quoted_with_its_last_words() {
+        let error =
+            run(&shell("echo from >&2; echo here >&2; exit 3"), Duration::from_secs(20)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tool);
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): from; here");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_hangs_is_ended_at_its_deadline() {
+        let error = run(&shell("exec tail -f /dev/null"), Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+    }
+
+    #[tokio::test]
+    async fn a_missing_tool_says_what_to_install() {
+        let command = Command { program: "/nowhere/pg_dump".into(), ..shell("") };
+        let error = run(&command, Duration::from_secs(20)).await.unwrap_err();
+        assert!(error.operator_hint().unwrap().contains("PG_BIN_DIR"));
+    }
+}

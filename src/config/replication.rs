@@ -1,0 +1,97 @@
+//! How the full and incremental stages copy: `BACKUP_SOURCE`, `BACKUP_MODE`, `RESTORE_FK_CONSTRAINTS`,
+//! `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `PUBLISH_MODE`, `ENRICHMENT_DIR`, `WORK_DIR`.
+
+use std::path::PathBuf;
+
+use super::{BackupModes, Reader};
+
+/// Where the full stage reads from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupSource {
+    /// The source database itself.
+    Live,
+    /// A pg_dump archive: a custom-format file or a directory.
+    Path(PathBuf),
+}
+
+impl BackupSource {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "live" => Ok(Self::Live),
+            "scalingo" => {
+                Err("scalingo is not supported yet: write live or the path of a pg_dump archive".to_owned())
+            }
+            _ if text.contains("://") => {
+                let scheme = text.split("://").next().unwrap_or_default();
+                Err(format!("{scheme}:// is not supported yet: write live or the path of a pg_dump archive"))
+            }
+            _ => Ok(Self::Path(PathBuf::from(text))),
+        }
+    }
+}
+
+/// `RESTORE_FK_CONSTRAINTS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForeignKeys {
+    /// Added and checked.
+    Validated,
+    /// Declared, not checked.
+    NotValid,
+    /// Left out.
+    Omitted,
+}
+
+/// `PUBLISH_MODE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishMode {
+    /// Readers see tables fill: the objects are replaced under their own names.
+    InPlace,
+}
+
+/// The settings of the two replication stages.
+#[derive(Debug, Clone)]
+pub struct Replication {
+    /// Where the full stage reads from.
+    pub backup_source: BackupSource,
+    /// The tables that are not simply replaced.
+    pub modes: BackupModes,
+    /// What becomes of foreign keys.
+    pub foreign_keys: ForeignKeys,
+    /// Tables and indexes at work at the same time.
+    pub jobs: usize,
+    /// The folder of pg_dump and pg_restore, where not found by name.
+    pub pg_bin_dir: Option<PathBuf>,
+    /// How the new copy becomes the one that readers see.
+    pub publish_mode: PublishMode,
+    /// The folder of enrichment files.
+    pub enrichment_dir: PathBuf,
+    /// The folder for temporary files (the schema archive of a live source).
+    pub work_dir: PathBuf,
+}
+
+impl Replication {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            backup_source: reader.parse("BACKUP_SOURCE", BackupSource::Live, BackupSource::parse),
+            modes: reader.parse("BACKUP_MODE", BackupModes::default(), BackupModes::parse),
+            foreign_keys: reader.choice(
+                "RESTORE_FK_CONSTRAINTS",
+                ForeignKeys::Validated,
+                &[
+                    ("true", ForeignKeys::Validated),
+                    ("not_valid", ForeignKeys::NotValid),
+                    ("false", ForeignKeys::Omitted),
+                ],
+            ),
+            jobs: reader.number("PG_RESTORE_JOBS", 4, 1..=64) as usize,
+            pg_bin_dir: reader.text("PG_BIN_DIR").map(PathBuf::from),
+            publish_mode: reader.choice(
+                "PUBLISH_MODE",
+                PublishMode::InPlace,
+                &[("in_place", PublishMode::InPlace)],
+            ),
+            enrichment_dir: PathBuf::from(reader.text("ENRICHMENT_DIR").unwrap_or("sql/enrichment")),
+            work_dir: reader.text("WORK_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
+        }
+    }
+}

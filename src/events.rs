@@ -1,0 +1,37 @@
+//! Names of events and fields in the logs. The analyzer reads these, not prose; operators grep for some of them.
+
+/// A stage starts its dump: the line that the replaced system wrote.
+pub const START_CREATE_BACKUP: &str = "Start create Backup";
+/// The copy into the warehouse starts.
+pub const START_RESTORE: &str = "Start restore";
+/// The copy into the warehouse has ended.
+pub const RESTORE_DONE: &str = "Restore done";
+/// The enrichment starts.
+pub const ENRICHMENT_STARTED: &str = "enrichment.add - Started";
+/// The enrichment has ended.
+pub const ENRICHMENT_ENDED: &str = "enrichment.add - Ended";
+/// The full stage has ended, enrichment included.
+pub const IMPORT_AND_ENRICHMENT_DONE: &str = "Import and enrichment done";
+
+/// A step of a stage starts; field `step`.
+pub const STEP_STARTED: &str = "step.started";
+/// A step of a stage has ended; fields `step`, `duration_ms`.
+pub const STEP_ENDED: &str = "step.ended";
+/// A step failed; fields `step`, `error.kind`, `error.message`.
+pub const STEP_FAILED: &str = "step.failed";
+/// A table was copied; fields `table`, `rows`, `bytes`, `duration_ms`.
+pub const TABLE_COPIED: &str = "table.copied";
+/// An index or constraint was built; fields `object`, `duration_ms`.
+pub const OBJECT_BUILT: &str = "object.built";
+/// Something was left out, with the reason; fields `object`, `reason`.
+pub const OBJECT_SKIPPED: &str = "object.skipped";
+/// A stage starts.
+pub const STAGE_STARTED: &str = "stage.started";
+/// A stage ended well; field `duration_ms`.
+pub const STAGE_ENDED: &str = "stage.ended";
+/// A stage failed; fields `error.kind`, `error.message`, `hint`.
+pub const STAGE_FAILED: &str = "stage.failed";
+/// A webhook was delivered; fields `host`, `status`.
+pub const NOTIFICATION_SENT: &str = "notification.sent";
+/// A webhook could not be delivered; fields `host`, `error.message`.
+pub const NOTIFICATION_FAILED: &str = "notification.failed";

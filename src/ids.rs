@@ -1,0 +1,142 @@
+//! Names that everything above shares: the run of a night, and its four stages.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// One run: the UTC second it belongs to, `20261120T041000Z`. A schedule tick always gives the same one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The run of this instant.
+    #[must_use]
+    pub fn at(instant: DateTime<Utc>) -> Self {
+        Self(instant.format("%Y%m%dT%H%M%SZ").to_string())
+    }
+
+    /// The text form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for RunId {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// A stage of the night, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The whole database, enrichment included.
+    FullReplication,
+    /// The big append-only tables.
+    IncrementalReplication,
+    /// The JSON API.
+    LearningContentReplication,
+    /// The webhooks.
+    Notification,
+}
+
+impl Stage {
+    /// All stages in the order of the night.
+    pub const ALL: [Self; 4] = [
+        Self::FullReplication,
+        Self::IncrementalReplication,
+        Self::LearningContentReplication,
+        Self::Notification,
+    ];
+
+    /// The name on the command line, in the ledger and in logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullReplication => "full-replication",
+            Self::IncrementalReplication => "incremental-replication",
+            Self::LearningContentReplication => "learning-content-replication",
+            Self::Notification => "notification",
+        }
+    }
+
+    /// The name of its queue, as operators have known it for years.
+    #[must_use]
+    pub fn queue_name(self) -> &'static str {
+        match self {
+            Self::FullReplication => "Replication queue",
+            Self::IncrementalReplication => "Incremental replication queue",
+            Self::LearningContentReplication => "Learning Content replication queue",
+            Self::Notification => "Notification queue",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.name() == text)
+            .ok_or_else(|| format!("unknown stage {text:?}: one of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// A relation's schema and name, compared whole, exactly as the catalog spells them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The relation's name.
+    pub name: String,
+}
+
+impl TableName {
+    /// A table name from its two parts.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    /// For people: `public.users`. SQL goes through `adapters::postgres::ident`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn a_run_is_named_after_its_utc_second() {
+        let tick = Utc.with_ymd_and_hms(2026, 11, 20, 4, 10, 0).unwrap();
+        assert_eq!(RunId::at(tick).as_str(), "20261120T041000Z");
+    }
+
+    #[test]
+    fn a_stage_is_found_by_its_command_line_name_only() {
+        assert_eq!("notification".parse::<Stage>(), Ok(Stage::Notification));
+        assert!("Notification queue".parse::<Stage>().unwrap_err().contains("full-replication"));
+    }
+}

@@ -1,0 +1,16 @@
+//! nightferry carries a production PostgreSQL database into a data warehouse every night.
+//!
+//! The rings, imports pointing down only:
+//! 1. entrances: `cli`, `web`;
+//! 2. orchestration: `jobs`;
+//! 3. capabilities, which know no sibling: `replication`;
+//! 4. adapters, one outside thing each: `adapters`;
+//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `clock`, `telemetry`.
+
+pub mod adapters;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod ids;
+pub mod outcome;
