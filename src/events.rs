@@ -35,3 +35,14 @@ pub const STAGE_FAILED: &str = "stage.failed";
 pub const NOTIFICATION_SENT: &str = "notification.sent";
 /// A webhook could not be delivered; fields `host`, `error.message`.
 pub const NOTIFICATION_FAILED: &str = "notification.failed";
+
+/// The web process listens; field `port`.
+pub const WEB_STARTED: &str = "web.started";
+/// The web process was asked to stop; field `signal`.
+pub const WEB_STOPPING: &str = "web.stopping";
+/// The worker was asked to stop; field `signal`.
+pub const WORKER_STOPPING: &str = "worker.stopping";
+/// The worker did not let go of its work in time, and ended without; field `why`.
+pub const WORKER_STOPPED_HARD: &str = "worker.stopped-hard";
+/// A worker or web process ended with an error; fields `error.kind`, `error.message`, `hint`.
+pub const PROCESS_FAILED: &str = "process.failed";

@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::ids::TableName;
 use crate::replication::adoption;
 
-/// Accept a warehouse that has tables already: list them, and say which are kept and which may be replaced.
+/// Accept a warehouse that has tables already, once, before its first night.
 ///
-/// Needed once, before the first night. A table that the source has too is replaced every night from then on, unless
-/// it is named with --keep; every other table is kept and never touched.
+/// Lists its tables, and says which are kept and which are replaced. A table that the source has too is replaced every
+/// night from then on, unless it is named with --keep; every other table is kept and never touched.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

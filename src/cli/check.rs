@@ -7,7 +7,7 @@ use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings};
 use crate::error::Result;
 use crate::replication::preflight::{self, Finding, Inspection};
 
-/// Say every problem that would keep the night from succeeding, without changing anything.
+/// Say every problem that would stop a night, without changing anything.
 ///
 /// Looks at both servers, the tools, the rights, the room and the settings. Exits with 1 when there is a problem.
 #[derive(Debug, Args)]

@@ -6,7 +6,9 @@ use super::{Ending, check, format, log_to_stderr, say, say_json, settings::Setti
 use crate::error::Result;
 use crate::replication::preflight::{self, Inspection};
 
-/// Say what a night would do with each table, and what it would drop and leave out, without changing anything.
+/// Say what a night would do with each table, without changing anything.
+///
+/// Also what it would drop and what it would leave out.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

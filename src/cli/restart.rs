@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ids::{RunId, Stage};
 use crate::jobs;
 
-/// Put a stage on its queue: a worker runs it, and then the stages that follow it.
+/// Put a stage on its queue; a worker runs it, then those that follow it.
 ///
 /// For a night that failed, once its cause is gone. The worker does the work; this command only asks for it.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 
 use crate::error::{Error, ErrorKind};
+use crate::events;
 
 /// 2 for what the operator wrote, 1 for what went wrong.
 pub(super) fn exit_code(error: &Error) -> u8 {
@@ -15,7 +16,7 @@ pub(super) fn exit_code(error: &Error) -> u8 {
 pub(super) fn report(error: &Error, service: bool) {
     if service && error.kind() != ErrorKind::Configuration {
         let hint = error.operator_hint().unwrap_or("");
-        tracing::error!(error.kind = error.kind().name(), error.message = %error, hint, "process.failed");
+        tracing::error!(error.kind = error.kind().name(), error.message = %error, hint, "{}", events::PROCESS_FAILED);
     } else {
         to_stderr(&text(error));
     }

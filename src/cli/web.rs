@@ -5,9 +5,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ending, log_to_stdout, settings::Settings, signals::StopSignals};
 use crate::error::Result;
+use crate::events;
 use crate::web::Site;
 
-/// Serve HTTP on PORT, for the platform's health checks, until stopped. Needs no database.
+/// Answer health checks over HTTP on PORT, until stopped. Needs no database.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {}
@@ -22,14 +23,14 @@ pub(super) async fn run(_arguments: &Arguments, settings: &Settings) -> Result<E
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
     let site = Site::bind("0.0.0.0", web.port)?;
-    tracing::info!(port = site.port(), "web.started");
+    tracing::info!(port = site.port(), "{}", events::WEB_STARTED);
     let stop = CancellationToken::new();
     let serving = site.run_until(stop.clone());
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => ended?,
         signal = signals.next() => {
-            tracing::info!(signal, "web.stopping");
+            tracing::info!(signal, "{}", events::WEB_STOPPING);
             stop.cancel();
             serving.await?;
         }

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ending, log_to_stdout, settings::Settings, signals::StopSignals};
 use crate::error::Result;
+use crate::events;
 use crate::jobs;
 
-/// Run the nights at their time, and the stages that are put on the queues, until stopped.
+/// Run the nights at their time, and what is on the queues, until stopped.
 ///
 /// Stops on SIGTERM or SIGINT within 10 seconds. A stage that was at work is then marked interrupted; whether it
 /// starts again by itself is ON_INTERRUPTED.
@@ -36,12 +37,16 @@ pub(super) async fn run(_arguments: &Arguments, settings: &Settings) -> Result<E
         ended = &mut work => return ended.map(|()| Ending::Done),
         signal = signals.next() => signal,
     };
-    tracing::info!(signal, "worker.stopping");
+    tracing::info!(signal, "{}", events::WORKER_STOPPING);
     stop.cancel();
     tokio::select! {
         ended = &mut work => ended?,
-        () = tokio::time::sleep(TIME_TO_STOP) => tracing::warn!("worker.stopped late: its work was dropped"),
-        signal = signals.next() => tracing::warn!(signal, "worker.stopped at once: its work was dropped"),
+        () = tokio::time::sleep(TIME_TO_STOP) => stopped_hard("its time to stop was over"),
+        signal = signals.next() => stopped_hard(signal),
     }
     Ok(Ending::Done)
+}
+
+fn stopped_hard(why: &str) {
+    tracing::warn!(why, "{}", events::WORKER_STOPPED_HARD);
 }

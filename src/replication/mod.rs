@@ -49,7 +49,8 @@ pub mod preflight {
         pub left_out: Vec<Skipped>,
     }
 
-    pub async fn inspect(_: &Config) -> Result<Inspection> {
+    pub async fn inspect(config: &Config) -> Result<Inspection> {
+        crate::adapters::postgres::Database::new(&config.databases.warehouse, "warehouse")?.connect().await?;
         Ok(Inspection::default())
     }
 }
