@@ -1,5 +1,6 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
+pub mod archive;
 mod failure;
 pub mod ident;
 mod session;
