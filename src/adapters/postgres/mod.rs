@@ -1,9 +1,11 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
 pub mod archive;
+pub mod copy;
 mod failure;
 pub mod ident;
 mod session;
+pub mod tools;
 
 pub(in crate::adapters) use failure::failed;
 pub use session::{Database, Session};
