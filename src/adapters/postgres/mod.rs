@@ -1,6 +1,7 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
 pub mod archive;
+pub mod catalog;
 pub mod copy;
 mod failure;
 pub mod ident;

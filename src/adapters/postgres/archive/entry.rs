@@ -59,6 +59,15 @@ impl Entry {
         Some(TableName::new(self.schema.clone()?, self.name.clone()))
     }
 
+    /// How people name it: `VIEW public.v`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{} {schema}.{}", self.kind.name(), self.name),
+            None => format!("{} {}", self.kind.name(), self.name),
+        }
+    }
+
     /// What the rows of a TABLE DATA entry are to be copied into.
     ///
     /// # Errors
