@@ -58,4 +58,14 @@ select 'TRIGGER', r.oid::bigint, r.nspname::text, r.relname::text, t.tgname::tex
 from pg_trigger t
 join relation r on r.oid = t.tgrelid
 where not t.tgisinternal and t.tgparentid = 0
+union all
+-- A partition's copy of its parent's trigger that was switched by itself.
+select 'TRIGGER STATE', r.oid::bigint, r.nspname::text, r.relname::text, t.tgname::text,
+       array[format('ALTER TABLE %s %s TRIGGER %I', r.full_name,
+             case t.tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' when 'A' then 'ENABLE ALWAYS' else 'ENABLE' end, t.tgname)],
+       null, null, null, false, r.relkind = 'p'
+from pg_trigger t
+join relation r on r.oid = t.tgrelid
+join pg_trigger p on p.oid = t.tgparentid
+where not t.tgisinternal and t.tgenabled <> p.tgenabled
 order by kind, schema_name, table_name, name

@@ -105,7 +105,7 @@ impl CopyTable {
 /// An index, constraint, foreign key or trigger: the statements that make it.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Definition {
-    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT` or `TRIGGER`.
+    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, `TRIGGER` or `TRIGGER STATE`, in an order in which they can be made.
     pub kind: String,
     /// The oid of its table.
     pub relation: i64,

@@ -53,7 +53,7 @@ pub(super) async fn run(
     {
         build(&mut session, definition, recorder).await?;
     }
-    for definition in built.definitions.iter().filter(|definition| definition.kind == "TRIGGER") {
+    for definition in built.definitions.iter().filter(|definition| definition.kind.starts_with("TRIGGER")) {
         build(&mut session, definition, recorder).await?;
     }
     set_sequences(&mut session, archive, plan, built, facts).await?;

@@ -23,6 +23,8 @@ pub struct Built {
     pub tables: Vec<CopyTable>,
     /// The indexes, constraints, foreign keys and triggers to make.
     pub definitions: Vec<Definition>,
+    /// Indexes that the source itself cannot use: a partitioned table's that was never attached everywhere.
+    pub invalid_indexes: BTreeSet<String>,
     /// Entries that failed and were left out.
     pub left_out: BTreeSet<i32>,
     /// All that the night made.
@@ -72,6 +74,7 @@ pub(super) async fn run(
         .map(|object| object.oid)
         .collect();
     let definitions = catalog::definitions(&mut session, &relations).await?;
+    let invalid_indexes = catalog::invalid_indexes(&mut session, &relations).await?.into_iter().collect();
     session.execute("rollback to savepoint probe").await?;
 
     let tables = catalog::copy_tables(&mut session, &relations).await?;
@@ -80,7 +83,7 @@ pub(super) async fn run(
     recorder.ledger().write_generation(&mut session, recorder.run(), &brought).await?;
     session.execute("commit").await?;
     session.close().await;
-    Ok(Built { tables, definitions, left_out, objects: made, refresh_others })
+    Ok(Built { tables, definitions, invalid_indexes, left_out, objects: made, refresh_others })
 }
 
 fn refuse_conflicts(footprint: &Footprint) -> Result<()> {
