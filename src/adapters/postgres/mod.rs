@@ -2,7 +2,9 @@
 
 mod failure;
 pub mod ident;
+mod lock;
 mod session;
 
 pub(in crate::adapters) use failure::failed;
+pub use lock::WarehouseLock;
 pub use session::{Database, Session};

@@ -1,0 +1,6 @@
+//! The nightly load.
+
+pub mod content;
+pub mod full;
+pub mod incremental;
+pub mod notify;
