@@ -41,11 +41,11 @@ impl Queues {
     /// will be delivered again.
     pub async fn serve(&self, handler: Handler, stop: CancellationToken) {
         let mut loops = JoinSet::new();
-        let start = |loops: &mut JoinSet<()>, stage| {
+        let spawn = |loops: &mut JoinSet<()>, stage| {
             loops.spawn(self.clone().serve_queue(stage, handler.clone(), stop.clone()));
         };
         for stage in Stage::ALL {
-            start(&mut loops, stage);
+            spawn(&mut loops, stage);
         }
         let ended = async { while loops.join_next().await.is_some() {} };
         let limit = async {
