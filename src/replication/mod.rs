@@ -1,16 +1,11 @@
-//! tmp
+//! The nightly load: what is planned, and the four stages that carry it out.
+
 pub mod adoption;
-pub mod enrich {
-    //! tmp
-    /// tmp
-    pub async fn run(
-        _: &crate::config::Config,
-        _: &crate::adapters::ledger::Recorder,
-    ) -> crate::error::Result<()> {
-        Ok(())
-    }
-}
+pub mod content;
+pub mod enrich;
 pub mod full;
+pub mod incremental;
+pub mod notify;
 pub mod plan;
 pub mod preflight;
 pub mod tables;

@@ -63,7 +63,8 @@ impl Ledger {
         })?;
         // The migrator keeps its own table in the first schema of the path.
         session.execute("set search_path to nightferry").await?;
-        MIGRATOR.run(session.raw()).await.map_err(|error| {
+        // `run` would make every future that opens a ledger impossible to spawn.
+        MIGRATOR.run_direct(None, session.raw(), false).await.map_err(|error| {
             Error::new(ErrorKind::Schema, "cannot bring the ledger to this version")
                 .hint("was a newer nightferry here before? Run that version, or a newer one")
                 .because(error)

@@ -5,8 +5,10 @@ pub mod catalog;
 pub mod copy;
 mod failure;
 pub mod ident;
+mod lock;
 mod session;
 pub mod tools;
 
 pub(in crate::adapters) use failure::failed;
+pub use lock::WarehouseLock;
 pub use session::{Database, Session};
