@@ -60,7 +60,7 @@ fn tables(inspection: &Inspection) -> String {
             planned.treatment.to_owned(),
             planned.rows_estimate.map_or_else(|| "?".to_owned(), estimate(format::count)),
             planned.bytes_estimate.map_or_else(|| "?".to_owned(), estimate(format::bytes)),
-            planned.reason.clone().unwrap_or_default(),
+            planned.reason.to_owned(),
         ]
     });
     let heading = format!("\nTables ({}):\n", inspection.tables.len());
@@ -81,17 +81,17 @@ mod tests {
 
     #[test]
     fn a_plan_says_what_becomes_of_each_table_and_what_is_dropped() {
-        let planned = |name: &str, treatment, rows_estimate, reason: Option<&str>| PlannedTable {
+        let planned = |name: &str, treatment, rows_estimate, reason| PlannedTable {
             table: TableName::new("public", name),
             treatment,
             rows_estimate,
             bytes_estimate: rows_estimate.map(|rows| rows * 100),
-            reason: reason.map(str::to_owned),
+            reason,
         };
         let inspection = Inspection {
             tables: vec![
-                planned("users", "full", Some(1_234_567), None),
-                planned("answers", "incremental", None, Some("BACKUP_MODE")),
+                planned("users", "full", Some(1_234_567), ""),
+                planned("answers", "incremental", None, "BACKUP_MODE"),
             ],
             would_drop: vec!["table public.users".to_owned()],
             left_out: vec![Skipped {
