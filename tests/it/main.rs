@@ -1,0 +1,5 @@
+//! Tests against real servers.
+
+mod archive;
+mod cluster;
+mod copy;
