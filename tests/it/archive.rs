@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nightferry::adapters::postgres::Database;
 use nightferry::adapters::postgres::archive::{Archive, EntryKind, Format};
+use nightferry::adapters::postgres::tools::Tools;
+use nightferry::adapters::process;
 use nightferry::ids::TableName;
 
-use crate::cluster::{Cluster, all_bins, bin};
+use crate::cluster::{Cluster, all_bins, ask, bin};
 
 /// Every kind of object that a night carries, under names that have misled a parser before.
 const ODD: &str = r#"
@@ -191,10 +194,37 @@ async fn what_leans_on_a_table_is_found_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_live_source_gives_its_schema_as_it_is_in_the_snapshot() {
+    let database = odd().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = database.connect().await.unwrap();
+    // The name of the snapshot is seen from outside as the name of the session.
+    let export = "do $$ begin perform set_config('application_name', pg_export_snapshot(), false); end $$";
+    session.execute("begin isolation level repeatable read read only").await.unwrap();
+    session.execute(export).await.unwrap();
+    let names = "select application_name from pg_stat_activity where state = 'idle in transaction' \
+                 and datname = current_database()";
+    let snapshot = ask(&database, names);
+    ask(&database, "create table later (id int)");
+
+    let tools = Tools::find(Some(&bin())).await.unwrap();
+    let path = folder.path().join("schema.dump");
+    let limit = Duration::from_secs(60);
+    process::run(&tools.dump_schema(database.url(), &snapshot, limit, &path), limit).await.unwrap();
+    let archive = Archive::open(&path).await.unwrap();
+    assert!(archive.table(&TableName::new("audit log", "answers")).is_some());
+    assert!(archive.table(&TableName::new("public", "later")).is_none());
+    assert!(archive.entries.iter().all(|entry| !entry.has_data && entry.kind != EntryKind::TableData));
+    assert_eq!(archive.encoding, "UTF8");
+    let sequence_values = archive.entries.iter().filter(|entry| entry.kind == EntryKind::SequenceSet);
+    assert_eq!(sequence_values.count(), 0, "a schema-only dump leaves the sequences' values to the caller");
+}
+
+#[tokio::test]
 async fn other_files_are_refused_by_what_they_are() {
     let database = odd().await;
     let folder = tempfile::tempdir().unwrap();
-    let bin = crate::cluster::bin();
+    let bin = bin();
     let at = |name: &str| folder.path().join(name);
     for (format, name) in [("-Fp", "plain"), ("-Ft", "tar")] {
         let path = at(name);
