@@ -1,0 +1,8 @@
+//! The integration tests: one binary, real servers, one module for each thing that the product promises.
+//!
+//! `support` starts the servers and compares databases; `fixtures` holds the sample databases.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
+mod comparing;
+mod support;
