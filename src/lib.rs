@@ -13,4 +13,6 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod ids;
+pub mod jobs;
 pub mod outcome;
+pub mod replication;

@@ -3,3 +3,4 @@
 pub mod ledger;
 pub mod postgres;
 pub mod process;
+pub mod queue;

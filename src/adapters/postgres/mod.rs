@@ -1,8 +1,14 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
+pub mod archive;
+pub mod catalog;
+pub mod copy;
 mod failure;
 pub mod ident;
+mod lock;
 mod session;
+pub mod tools;
 
 pub(in crate::adapters) use failure::failed;
+pub use lock::WarehouseLock;
 pub use session::{Database, Session};
