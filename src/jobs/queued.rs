@@ -102,8 +102,7 @@ impl Worker {
             Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
             Ok((ledger, Begin::Known(result))) => (Some(ledger), result),
             Ok((ledger, Begin::Work)) => {
-                let mut ground =
-                    Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop: &self.stop };
+                let mut ground = Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop: &self.stop };
                 let (_, result) = ground.stage(&job.run, job.stage).await;
                 (Some(ledger), result)
             }

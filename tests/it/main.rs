@@ -4,5 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
+mod archives;
 mod comparing;
+mod foreign_keys;
+mod full;
+mod guard;
+mod interrupted;
+mod kept_tables;
+mod second_night;
 mod support;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use nightferry::adapters::ledger::Origin;
 use nightferry::config::{Config, Variables};
 use nightferry::error::Result;
 use nightferry::ids::Stage;
@@ -19,6 +20,7 @@ pub(crate) struct TestNight {
     pub(crate) source: TestDatabase,
     /// The warehouse, seen through its owner, who is no superuser.
     pub(crate) warehouse: TestDatabase,
+    source_as_superuser: TestDatabase,
     tools: PathBuf,
     folder: TempDir,
 }
@@ -31,10 +33,14 @@ impl TestNight {
 
     /// Fresh databases on these clusters.
     pub(crate) async fn between(sources: &Cluster, warehouses: &Cluster) -> Self {
-        let folder = tempfile::Builder::new().prefix("nightferry-night-").tempdir().unwrap();
+        // In a cluster's folder, so that it goes with the cluster even when the test process is killed.
+        let folder =
+            tempfile::Builder::new().prefix("night-").tempdir_in(Cluster::of_warehouses().folder()).unwrap();
         std::fs::create_dir(folder.path().join("enrichment")).unwrap();
+        let source = sources.new_database("source").await;
         Self {
-            source: sources.new_database("source").await,
+            source_as_superuser: sources.as_superuser(&source),
+            source,
             warehouse: warehouses.new_database("warehouse").await,
             tools: warehouses.tools().to_owned(),
             folder,
@@ -53,6 +59,11 @@ impl TestNight {
         self.source.execute(sql).await;
     }
 
+    /// Runs statements on the source as its superuser.
+    pub(crate) async fn source_sql_as_superuser(&self, sql: &str) {
+        self.source_as_superuser.execute(sql).await;
+    }
+
     /// Runs statements on the warehouse.
     pub(crate) async fn warehouse_sql(&self, sql: &str) {
         self.warehouse.execute(sql).await;
@@ -61,6 +72,18 @@ impl TestNight {
     /// Runs a script of tests/it/fixtures on the source.
     pub(crate) fn source_fixture(&self, name: &str) {
         self.source.psql_file(&fixture(name));
+    }
+
+    /// Runs a script of tests/it/fixtures on the source as its superuser.
+    pub(crate) fn source_fixture_as_superuser(&self, name: &str) {
+        self.source_as_superuser.psql_file(&fixture(name));
+    }
+
+    /// Dumps the source into the night's folder; `format` is pg_dump's `custom` or `directory`.
+    pub(crate) fn archive(&self, format: &str) -> String {
+        let path = self.path(&format!("{format}.archive"));
+        self.source.dump(format, &path);
+        path.to_str().unwrap().to_owned()
     }
 
     /// A path in the night's own folder, which goes with the night.
@@ -129,12 +152,6 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The one place where the tests enter the product as a library.
 async fn run_stage(config: &Config, stage: Stage) -> Result<StageOutcome> {
-    // With `jobs` merged, this is the body:
-    //     let mut outcomes = nightferry::jobs::run_now(config, &[stage], nightferry::adapters::ledger::Origin::Command).await?;
-    //     Ok(outcomes.remove(0).1)
-    let _ = (config, stage);
-    Err(nightferry::error::Error::new(
-        nightferry::error::ErrorKind::Internal,
-        "jobs::run_now is not merged yet",
-    ))
+    let mut outcomes = nightferry::jobs::run_now(config, &[stage], Origin::Command).await?;
+    Ok(outcomes.remove(0).1)
 }
