@@ -39,8 +39,8 @@ pub struct PlannedTable {
     pub rows_estimate: Option<i64>,
     /// Bytes on disk; an archive does not say.
     pub bytes_estimate: Option<i64>,
-    /// Why it is not simply replaced.
-    pub reason: Option<String>,
+    /// Why it is not simply replaced; empty where it is.
+    pub reason: &'static str,
 }
 
 /// Both sides, looked at.
@@ -241,14 +241,13 @@ impl Examined {
     }
 }
 
-fn reason(treatment: Treatment) -> Option<String> {
-    let text = match treatment {
-        Treatment::Replaced => return None,
+fn reason(treatment: Treatment) -> &'static str {
+    match treatment {
+        Treatment::Replaced => "",
         Treatment::FirstLoad => "incremental, but the warehouse lacks it: loaded whole this once",
         Treatment::Incremental => "incremental in BACKUP_MODE: appended by the next stage",
         Treatment::Untouched => "none in BACKUP_MODE, or adopted as kept",
-    };
-    Some(text.to_owned())
+    }
 }
 
 /// What `check` and `plan` print; changes nothing.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
 mod archives;
+mod cli;
 mod comparing;
 mod foreign_keys;
 mod full;
