@@ -81,3 +81,14 @@ async fn the_owner_of_the_warehouse_owns_what_arrived() {
         where nspname !~ '^(pg_|information_schema)' and relowner <> current_user::regrole";
     assert_eq!(night.warehouse.rows(others).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_comment_on_an_extension_arrives_or_is_named() {
+    let night = TestNight::new().await;
+    night.source_sql("create extension hstore; comment on extension hstore is 'ours'").await;
+    let outcome = night.full(&[]).await;
+    let comment = "select obj_description(oid) from pg_extension where extname = 'hstore'";
+    let arrived = night.warehouse.one(comment).await == "ours";
+    let named = outcome.skipped.iter().any(|skipped| skipped.object.contains("hstore"));
+    assert!(arrived || named, "silently lost");
+}
