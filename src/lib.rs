@@ -14,3 +14,4 @@ pub mod error;
 pub mod events;
 pub mod ids;
 pub mod outcome;
+pub mod replication;
