@@ -35,3 +35,28 @@ pub const STAGE_FAILED: &str = "stage.failed";
 pub const NOTIFICATION_SENT: &str = "notification.sent";
 /// A webhook could not be delivered; fields `host`, `error.message`.
 pub const NOTIFICATION_FAILED: &str = "notification.failed";
+
+/// A job was taken from its queue: the line that the replaced system wrote, followed by the queue and the job.
+pub const JOB_STARTING: &str = "Starting job in";
+/// A stage will be tried again; fields `stage`, `attempt`, `delay_ms`.
+pub const JOB_RETRY: &str = "job.retry";
+/// A job has to wait since another night is open; fields `run`, `delay_ms`.
+pub const JOB_DEFERRED: &str = "job.deferred";
+/// A run ended; fields `run`, `status`.
+pub const RUN_ENDED: &str = "run.ended";
+/// When the next night starts; field `at`.
+pub const SCHEDULE_NEXT: &str = "schedule.next";
+/// A night was put on its queue; fields `run`, `new` (false: another worker was first).
+pub const SCHEDULE_TICK: &str = "schedule.tick";
+/// A night was left out since its time had long passed; field `run`.
+pub const SCHEDULE_MISSED: &str = "schedule.missed";
+/// The web process listens; field `port`.
+pub const WEB_STARTED: &str = "web.started";
+/// The web process was asked to stop; field `signal`.
+pub const WEB_STOPPING: &str = "web.stopping";
+/// The worker was asked to stop; field `signal`.
+pub const WORKER_STOPPING: &str = "worker.stopping";
+/// The worker did not let go of its work in time, and ended without; field `why`.
+pub const WORKER_STOPPED_HARD: &str = "worker.stopped-hard";
+/// A worker or web process ended with an error; fields `error.kind`, `error.message`, `hint`.
+pub const PROCESS_FAILED: &str = "process.failed";

@@ -8,10 +8,14 @@
 //! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `clock`, `telemetry`.
 
 pub mod adapters;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
 pub mod ids;
+pub mod jobs;
 pub mod outcome;
 pub mod replication;
+pub mod telemetry;
+pub mod web;

@@ -4,3 +4,4 @@ pub mod http;
 pub mod ledger;
 pub mod postgres;
 pub mod process;
+pub mod queue;

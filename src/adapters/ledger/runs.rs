@@ -21,7 +21,9 @@ pub enum Origin {
 }
 
 impl Origin {
-    fn name(self) -> &'static str {
+    /// The word in the ledger.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
             Self::Command => "command",
@@ -73,6 +75,8 @@ pub struct RunRow {
     pub run_id: String,
     /// `running`, `succeeded`, `failed`, `interrupted`.
     pub status: String,
+    /// `schedule`, `command`, `restart`.
+    pub origin: String,
     /// Where it was started.
     pub host: String,
     /// When it started.
@@ -201,7 +205,7 @@ impl Ledger {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn open_runs(&self) -> Result<Vec<RunRow>> {
-        sqlx::query_as("select run_id, status, host, started_at from nightferry.runs where status = 'running' order by started_at")
+        sqlx::query_as("select run_id, status, origin, host, started_at from nightferry.runs where status = 'running' order by started_at")
             .fetch_all(self.session().await?.raw())
             .await
             .map_err(|error| failed("cannot read the runs of the ledger", error))

@@ -63,7 +63,8 @@ impl Ledger {
         })?;
         // The migrator keeps its own table in the first schema of the path.
         session.execute("set search_path to nightferry").await?;
-        MIGRATOR.run(session.raw()).await.map_err(|error| {
+        // `run` would make every future that opens a ledger impossible to spawn.
+        MIGRATOR.run_direct(None, session.raw(), false).await.map_err(|error| {
             Error::new(ErrorKind::Schema, "cannot bring the ledger to this version")
                 .hint("was a newer nightferry here before? Run that version, or a newer one")
                 .because(error)
@@ -155,6 +156,40 @@ impl Ledger {
         let tables =
             rows.into_iter().map(|(schema, name, kept)| (TableName::new(schema, name), disposition(kept)));
         Ok(known.then(|| tables.collect()))
+    }
+
+    /// Writes down what a night made, on the session and in the transaction that made it: what is in the warehouse and what
+    /// the ledger says of it never differ.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn write_generation(
+        &self,
+        session: &mut Session,
+        run: &RunId,
+        objects: &[ObjectRow],
+    ) -> Result<()> {
+        let doing = |error| failed("cannot write the generation to the ledger", error);
+        sqlx::query("update nightferry.generations set state = 'dropped' where state in ('live', 'next')")
+            .execute(session.raw())
+            .await
+            .map_err(doing)?;
+        let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
+        sqlx::query(
+            "with generation as (
+                insert into nightferry.generations (run_id, mode, state) values ($1, 'in_place', 'next') returning generation_id)
+             insert into nightferry.generation_objects
+             select generation_id, o.* from generation, unnest($2::text[], $3::text[], $4::text[], $5::text[]) as o",
+        )
+        .bind(run.as_str())
+        .bind(column(|object| &object.kind))
+        .bind(column(|object| &object.schema_name))
+        .bind(column(|object| &object.object_name))
+        .bind(column(|object| &object.identity))
+        .execute(session.raw())
+        .await
+        .map(|_| ())
+        .map_err(doing)
     }
 
     /// Marks the generation of a run live; the one before it is `dropped` in place, `previous` after a swap.

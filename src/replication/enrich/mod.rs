@@ -8,11 +8,11 @@ mod header;
 
 use std::time::Instant;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use self::files::File;
 use self::header::Header;
-use super::names::resolve;
+use super::tables::resolve;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::columns::{Relation, relations};
 use crate::adapters::postgres::ident::ident;
@@ -47,8 +47,9 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
                 Some(reason) => recorder.skipped(skipped(file, reason)).await?,
             }
         }
-        stream::iter(runnable)
-            .map(|file| run_file(&warehouse, file, recorder))
+        let runs: Vec<_> =
+            runnable.into_iter().map(|file| run_file(&warehouse, file, recorder).boxed()).collect();
+        stream::iter(runs)
             .buffer_unordered(config.replication.jobs)
             .try_collect::<Vec<()>>()
             .await?;
@@ -107,7 +108,7 @@ async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Res
     work.await.map_err(|error: Error| error.context("enrichment"))?;
     let table = file.header.needs.first().cloned().unwrap_or_else(|| TableName::new(SCHEMA, ""));
     recorder.object(ObjectOutcome {
-        kind: "ENRICHMENT",
+        kind: "ENRICHMENT".to_owned(),
         table,
         name: file.name.clone(),
         duration: start.elapsed(),

@@ -9,11 +9,11 @@ mod plan;
 
 use std::time::Instant;
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 
 use self::plan::{Side, TablePlan};
-use super::names::resolve;
 use super::several::one_error;
+use super::tables::resolve;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::columns::{Relation, columns_of, relations};
 use crate::adapters::postgres::{Database, Session};
@@ -96,7 +96,8 @@ async fn plan_one(
     key: &str,
 ) -> Result<TablePlan> {
     let names: Vec<TableName> = there.iter().map(|relation| relation.name.clone()).collect();
-    let table = resolve(written, &names).map_err(|error| error.context("BACKUP_MODE, source"))?;
+    let table = resolve(written, &names)
+        .map_err(|problem| Error::new(ErrorKind::Schema, format!("BACKUP_MODE: {problem}")))?;
     let kind_in = |relations: &[Relation]| {
         relations.iter().find(|relation| relation.name == table).map(|relation| relation.kind)
     };
@@ -121,11 +122,9 @@ async fn append_all(
     jobs: usize,
     recorder: &Recorder,
 ) -> Result<()> {
-    let results: Vec<Result<()>> = stream::iter(plans)
-        .map(|plan| append_one(source, warehouse, plan, recorder))
-        .buffer_unordered(jobs)
-        .collect()
-        .await;
+    let tables: Vec<_> =
+        plans.iter().map(|plan| append_one(source, warehouse, plan, recorder).boxed()).collect();
+    let results: Vec<Result<()>> = stream::iter(tables).buffer_unordered(jobs).collect().await;
     let failures = results.into_iter().filter_map(Result::err).collect();
     one_error(failures, |count| format!("{count} of {} tables could not be appended to", plans.len()))
 }

@@ -1,0 +1,122 @@
+//! The one lock: a session advisory lock on the warehouse, held by a connection that does nothing else
+//! (PostgreSQL manual, 9.28.10 and 13.3.5).
+//!
+//! It guards the resource itself: a worker that lost the warehouse cannot write to it either, and the server frees the
+//! lock when the holder's connection ends, however that came about. The connection must be idle: the server notices
+//! the death of a client that waits for nothing at once, and that of one in the middle of a statement much later.
+//! It must not go through a pooler in transaction mode.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+
+use super::failure::failed;
+use super::ident::literal;
+use super::{Database, Session};
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The key, the same for every version: "nightfer" in ASCII.
+const KEY: i64 = 0x6e69_6768_7466_6572;
+const TRY_EVERY: Duration = Duration::from_millis(500);
+const PING_EVERY: Duration = Duration::from_secs(3);
+/// A healthy server answers a ping in milliseconds; one that is silent for so long is as good as gone.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The warehouse, held. Dropping it frees it too, a little later than [`WarehouseLock::release`].
+#[derive(Debug)]
+pub struct WarehouseLock {
+    session: Session,
+}
+
+impl WarehouseLock {
+    /// Takes the warehouse. `holder` (run, stage, host) is what a loser is told; `wait` says for how long to go on
+    /// trying, `None` for ever.
+    ///
+    /// # Errors
+    /// Another job holds it (`Busy`, with its name), or the warehouse cannot be reached.
+    pub async fn acquire(database: &Database, holder: &str, wait: Option<Duration>) -> Result<Self> {
+        let mut session = database.clone().named("nightferry waiting for the lock").connect().await?;
+        session.execute(include_str!("../../../sql/catalog/lock_keepalive.sql")).await?;
+        let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
+        while !try_lock(&mut session).await? {
+            if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
+                return Err(busy(holder_of(&mut session).await?));
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+        // 63 bytes are shown, so the short things come first.
+        let name = format!("nightferry {} {holder}", clock::now().format("%H:%MZ"));
+        session.execute(&format!("set application_name = {}", literal(&name))).await?;
+        Ok(Self { session })
+    }
+
+    /// Comes back when the lock is lost, with the reason; never while it is held.
+    pub async fn lost(&mut self) -> Error {
+        loop {
+            tokio::time::sleep(PING_EVERY).await;
+            let gone = || Error::new(ErrorKind::Connection, "the lock on the warehouse was lost");
+            match tokio::time::timeout(PING_TIMEOUT, self.session.raw().ping()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return gone().because(failed("its connection broke", error)),
+                Err(_) => return gone().because("the server has not answered for 15 s"),
+            }
+        }
+    }
+
+    /// Frees the warehouse, and comes back when it is free.
+    pub async fn release(mut self) {
+        let unlock = sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
+            .bind(KEY)
+            .fetch_one(self.session.raw());
+        // Where that fails, the connection is closed, and the server frees the lock with it.
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, unlock).await;
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, self.session.close()).await;
+    }
+}
+
+async fn try_lock(session: &mut Session) -> Result<bool> {
+    sqlx::query_scalar(include_str!("../../../sql/catalog/lock_take.sql"))
+        .bind(KEY)
+        .fetch_one(session.raw())
+        .await
+        .map_err(|error| failed("cannot take the lock on the warehouse", error))
+}
+
+async fn holder_of(session: &mut Session) -> Result<Option<String>> {
+    sqlx::query_scalar(include_str!("../../../sql/catalog/lock_holder.sql"))
+        .bind(KEY)
+        .fetch_optional(session.raw())
+        .await
+        .map_err(|error| failed("cannot see who holds the warehouse", error))
+}
+
+fn busy(holder: Option<String>) -> Error {
+    let holder = holder.as_deref().and_then(|name| name.strip_prefix("nightferry "));
+    let text = match holder.and_then(|name| name.split_once(' ')) {
+        Some((since, who)) => format!("another job holds the warehouse since {since}: {who}"),
+        None => "another job holds the warehouse".to_owned(),
+    };
+    Error::new(ErrorKind::Busy, text).hint("wait until it has ended, or stop it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loser_is_told_who_holds_the_warehouse_and_since_when() {
+        let error = busy(Some("nightferry 04:10Z 20261120T041000Z full on host-1".to_owned()));
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!(
+            error.to_string(),
+            "another job holds the warehouse since 04:10Z: 20261120T041000Z full on host-1"
+        );
+    }
+
+    #[test]
+    fn a_holder_that_has_just_gone_is_not_invented() {
+        assert_eq!(busy(None).to_string(), "another job holds the warehouse");
+    }
+}

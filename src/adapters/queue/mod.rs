@@ -1,0 +1,133 @@
+//! The queues: one per stage, in Redis where `REDIS_URL` is set, else in a file on this machine.
+//!
+//! apalis is the transport and nothing more: a job is pushed under a fixed id, may have to wait, is handed to one live
+//! worker, is acknowledged, and comes back when its worker died. The chain of the night, retries and what becomes of
+//! an interrupted job are decided in `jobs`. The settings in here were each found by watching what happens without
+//! them; a newer version of the library has to pass the queue scenarios in `tests/` first.
+
+mod job;
+mod patient;
+mod redis;
+mod serve;
+mod sqlite;
+mod store;
+
+use std::time::Duration;
+
+use apalis_core::task::Task;
+use apalis_core::task::builder::TaskBuilder;
+use apalis_core::task::task_id::TaskId;
+use serde_json::Value;
+use sqlx::SqlitePool;
+
+pub use job::{Delivery, Job, JobStatus, QueuedJob};
+pub use serve::{Handler, STOP_LIMIT};
+
+use patient::Patient;
+
+use crate::clock;
+use crate::config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{RunId, Stage};
+
+/// The four queues. Cloning is cheap.
+#[derive(Clone)]
+pub struct Queues(Place);
+
+#[derive(Clone)]
+enum Place {
+    Redis(Patient),
+    File(SqlitePool),
+}
+
+impl Queues {
+    /// Opens the queues that the configuration names.
+    ///
+    /// # Errors
+    /// Redis cannot be reached or refuses the password, or the file cannot be written.
+    pub async fn open(config: &config::Queue) -> Result<Self> {
+        Ok(Self(match &config.redis_url {
+            Some(url) => Place::Redis(Patient::connect(url).await?),
+            None => Place::File(sqlite::open(&config.file).await?),
+        }))
+    }
+
+    /// Pushes a job that may start after `delay` (seconds count, and it is never early); says whether it is new. A
+    /// job that is there already, whatever became of it, is left alone.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn push(&self, job: &Job, delay: Duration) -> Result<bool> {
+        let task = task(job, delay)?;
+        match &self.0 {
+            Place::Redis(connection) => redis::push(connection, job.stage, task).await,
+            Place::File(pool) => sqlite::push(pool, job.stage, task).await,
+        }
+    }
+
+    /// Whether this job was ever pushed.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn exists(&self, job: &Job) -> Result<bool> {
+        let id = job.ulid().to_string();
+        match &self.0 {
+            Place::Redis(connection) => redis::exists(connection, job.stage, &id).await,
+            Place::File(pool) => sqlite::exists(pool, &id).await,
+        }
+    }
+
+    /// The jobs of a stage's queue, those that ended included, by run and number.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn jobs(&self, stage: Stage) -> Result<Vec<QueuedJob>> {
+        let mut jobs = match &self.0 {
+            Place::Redis(connection) => redis::jobs(connection, stage).await?,
+            Place::File(pool) => sqlite::jobs(pool, stage).await?,
+        };
+        jobs.sort_by(|left, right| (&left.job.run, left.job.seq).cmp(&(&right.job.run, right.job.seq)));
+        Ok(jobs)
+    }
+
+    /// Whether a run has a job that is waiting or at work.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn is_alive(&self, run: &RunId) -> Result<bool> {
+        for stage in Stage::ALL {
+            if self.jobs(stage).await?.iter().any(|queued| &queued.job.run == run && queued.status.is_open())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn task(job: &Job, delay: Duration) -> Result<Task<Vec<u8>>> {
+    let args = serde_json::to_vec(job)
+        .map_err(|error| Error::new(ErrorKind::Internal, "cannot write a job").because(error))?;
+    let mut task = TaskBuilder::new(args).task_id(TaskId::from_ulid(job.ulid())).max_attempts(1);
+    if !delay.is_zero() {
+        // The stores know whole seconds only; rounded up, so that a pause is never shorter than was asked for.
+        let millis =
+            clock::now().timestamp_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+        task = task.run_at_timestamp(u64::try_from(millis).unwrap_or_default().div_ceil(1000));
+    }
+    Ok(task.build())
+}
+
+fn understand(value: Value) -> Result<Job> {
+    serde_json::from_value(value).map_err(|error| {
+        Error::new(ErrorKind::Data, "a job in the queue cannot be understood")
+            .hint("was it pushed by a newer nightferry?")
+            .because(error)
+    })
+}
+
+/// The name of this machine, for the ledger, the lock and the workers.
+#[must_use]
+pub fn host_name() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}

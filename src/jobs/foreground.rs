@@ -1,0 +1,71 @@
+//! Stages done now, for `nightferry run`: no queue, no second try.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Jobs;
+use super::run::{Ground, close, holder};
+use crate::adapters::ledger::{Ledger, Origin, Status};
+use crate::adapters::postgres::WarehouseLock;
+use crate::adapters::queue::host_name;
+use crate::clock;
+use crate::error::Result;
+use crate::events;
+use crate::ids::{RunId, Stage};
+use crate::outcome::StageOutcome;
+
+/// A holder that was killed a moment ago may still be in the server's list.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// Takes the warehouse, does the stages in order, and closes the run in the ledger.
+pub(super) async fn run(jobs: &Jobs, stages: &[Stage], origin: Origin) -> Result<Vec<(Stage, StageOutcome)>> {
+    let run = RunId::at(clock::now());
+    let what = if let [stage] = stages { stage.name() } else { "night" };
+    let database = jobs.warehouse()?;
+    let mut lock = WarehouseLock::acquire(&database, &holder(&run, what), Some(WAIT)).await?;
+    let result = async {
+        let ledger = Arc::new(Ledger::open(&database).await?);
+        close_dead_commands(&ledger).await?;
+        ledger.begin_run(&run, origin, &host_name()).await?;
+        let stop = CancellationToken::new();
+        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop: &stop };
+        let result = in_order(&mut ground, &run, stages).await;
+        let status = Status::of(&result);
+        close(&stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
+        tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
+        result
+    }
+    .await;
+    lock.release().await;
+    result
+}
+
+async fn in_order(
+    ground: &mut Ground<'_>,
+    run: &RunId,
+    stages: &[Stage],
+) -> Result<Vec<(Stage, StageOutcome)>> {
+    let mut outcomes = Vec::with_capacity(stages.len());
+    for &stage in stages {
+        let (outcome, result) = ground.stage(run, stage).await;
+        result?;
+        outcomes.push((stage, outcome));
+    }
+    Ok(outcomes)
+}
+
+/// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open
+/// has died. A night of the queue may be between two stages; it is left alone, and only said.
+async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
+    for open in ledger.open_runs().await? {
+        let run = RunId::from(open.run_id);
+        if open.origin == Origin::Command.name() {
+            ledger.end_run(&run, (Status::Interrupted, None)).await?;
+        } else {
+            tracing::warn!(%run, host = open.host, "a night of the queue is open, this run goes between its stages");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The jobs of a warehouse: what follows what, one at a time, from the command line or from the queue.
+//!
+//! - [`run_now`] does stages in the foreground, without any queue.
+//! - [`restart`] puts a stage on its queue; the chain goes on from there.
+//! - [`work`] is the worker: it serves the queues and keeps the schedule.
+//!
+//! A run is a chain of jobs. A job that ends well pushes the next stage's first job before it is acknowledged; one
+//! that failed, and may succeed later, pushes its own follow-up. All names are fixed, so pushing twice is harmless,
+//! and a job that comes back after its worker's death first looks whether it was followed already. One lock on the
+//! warehouse keeps jobs apart, whoever runs them; the ledger has the runs, and a night that is open in it, and still
+//! has a job on a queue, keeps another one from starting.
+
+mod flow;
+mod foreground;
+mod queued;
+mod run;
+mod schedule;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+pub use schedule::next_tick;
+
+use crate::adapters::ledger::{Origin, Recorder};
+use crate::adapters::postgres::Database;
+use crate::adapters::queue::{Job, Queues};
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{RunId, Stage};
+use crate::outcome::StageOutcome;
+
+/// What does the work of a stage.
+pub type Stages = Arc<dyn Fn(Stage, Arc<Config>, Recorder) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// How long a night waits before it looks again whether the open one has ended.
+const DEFER: Duration = Duration::from_secs(60);
+
+/// Does stages now, in the order given, and stops at the first failure.
+///
+/// # Errors
+/// Another job holds the warehouse, or the error of the stage that failed.
+pub async fn run_now(
+    config: &Config,
+    stages: &[Stage],
+    origin: Origin,
+) -> Result<Vec<(Stage, StageOutcome)>> {
+    Jobs::new(config.clone()).run_now(stages, origin).await
+}
+
+/// Puts a stage on its queue, as the beginning of a run of its own; the stages after it follow.
+///
+/// # Errors
+/// The queue cannot be reached.
+pub async fn restart(config: &Config, stage: Stage) -> Result<RunId> {
+    Jobs::new(config.clone()).restart(stage).await
+}
+
+/// Serves the queues and keeps the schedule until `stop`, then ends within ten seconds: the job at work is dropped
+/// and recorded as interrupted.
+///
+/// # Errors
+/// The queue cannot be opened, or the schedule names no time.
+pub async fn work(config: &Config, stop: CancellationToken) -> Result<()> {
+    Jobs::new(config.clone()).work(stop).await
+}
+
+/// The jobs of one warehouse, with what does their work: the real stages, or small ones in a test of the chain.
+#[derive(Clone)]
+pub struct Jobs {
+    config: Arc<Config>,
+    stages: Stages,
+    defer: Duration,
+}
+
+impl Jobs {
+    /// The real stages.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config: Arc::new(config), stages: run::real(), defer: DEFER }
+    }
+
+    /// Other stages.
+    #[must_use]
+    pub fn with_stages(mut self, stages: Stages) -> Self {
+        self.stages = stages;
+        self
+    }
+
+    /// How long a night waits before it looks again whether the open one has ended.
+    #[must_use]
+    pub fn deferring(mut self, defer: Duration) -> Self {
+        self.defer = defer;
+        self
+    }
+
+    /// See [`run_now`].
+    ///
+    /// # Errors
+    /// Those of [`run_now`].
+    pub async fn run_now(&self, stages: &[Stage], origin: Origin) -> Result<Vec<(Stage, StageOutcome)>> {
+        foreground::run(self, stages, origin).await
+    }
+
+    /// See [`restart`].
+    ///
+    /// # Errors
+    /// Those of [`restart`].
+    pub async fn restart(&self, stage: Stage) -> Result<RunId> {
+        let queues = Queues::open(&self.config.queue).await?;
+        let run = free_run(&queues).await?;
+        if queues.push(&Job::first(run.clone(), stage, Origin::Restart), Duration::ZERO).await? {
+            return Ok(run);
+        }
+        Err(Error::new(ErrorKind::Busy, format!("a run {run} was started by somebody else at this moment"))
+            .hint("try again"))
+    }
+
+    /// See [`work`].
+    ///
+    /// # Errors
+    /// Those of [`work`].
+    pub async fn work(&self, stop: CancellationToken) -> Result<()> {
+        let queues = Queues::open(&self.config.queue).await?;
+        // A schedule that cannot go on ends the worker, so that somebody sees it.
+        let stop = stop.child_token();
+        let schedule = async {
+            let result = schedule::keep(&self.config.queue, &queues, &stop).await;
+            stop.cancel();
+            result
+        };
+        let worker = queued::Worker::new(self, &queues, &stop)?;
+        let ((), result) = tokio::join!(queues.serve(worker.handler(), stop.clone()), schedule);
+        result
+    }
+
+    fn warehouse(&self) -> Result<Database> {
+        Database::new(&self.config.databases.warehouse, "warehouse")
+    }
+}
+
+/// A run of which no job exists: two runs that begin in the same second must not share their names.
+async fn free_run(queues: &Queues) -> Result<RunId> {
+    let mut instant = clock::now();
+    loop {
+        let run = RunId::at(instant);
+        let mut taken = false;
+        for stage in Stage::ALL {
+            taken |= queues.exists(&Job::first(run.clone(), stage, Origin::Restart)).await?;
+        }
+        if !taken {
+            return Ok(run);
+        }
+        instant += chrono::TimeDelta::seconds(1);
+    }
+}

@@ -1,0 +1,220 @@
+//! One job from a queue, from its delivery to what follows it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::Jobs;
+use super::flow::{self, Found, Next, Policy};
+use super::run::{Ground, close, holder, interrupted, log_failure};
+use crate::adapters::ledger::{Ledger, Status};
+use crate::adapters::postgres::{Database, WarehouseLock};
+use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
+use crate::error::Result;
+use crate::events;
+use crate::ids::RunId;
+use crate::outcome::millis;
+
+/// A queue that does not answer is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What jobs are run with.
+#[derive(Clone)]
+pub(super) struct Worker {
+    jobs: Jobs,
+    queues: Queues,
+    database: Database,
+    policy: Policy,
+    stop: CancellationToken,
+}
+
+/// How a job begins.
+enum Begin {
+    /// With its stage's work.
+    Work,
+    /// Another night is open.
+    Later,
+    /// Not at all: how an earlier delivery ended is known.
+    Known(Result<()>),
+}
+
+impl Worker {
+    pub(super) fn new(jobs: &Jobs, queues: &Queues, stop: &CancellationToken) -> Result<Self> {
+        Ok(Self {
+            jobs: jobs.clone(),
+            queues: queues.clone(),
+            database: jobs.warehouse()?,
+            policy: Policy::of(&jobs.config.queue),
+            stop: stop.clone(),
+        })
+    }
+
+    /// What the queues hand their jobs to.
+    pub(super) fn handler(self) -> Handler {
+        Arc::new(move |delivery| {
+            let worker = self.clone();
+            async move { worker.deliver(delivery).await }.boxed()
+        })
+    }
+
+    /// Runs a job. What follows it is on its queue when this comes back, and not before does the job count as done.
+    async fn deliver(&self, delivery: Delivery) -> Result<()> {
+        let interrupted = delivery.job.interrupted || delivery.redelivered;
+        let job = Job { interrupted, ..delivery.job };
+        tracing::info!("{} {}: {}", events::JOB_STARTING, job.stage.queue_name(), job.id());
+        if self.was_followed(&job).await {
+            return Ok(());
+        }
+        let holder = holder(&job.run, job.stage.name());
+        let lock = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.put_back(&job, Duration::ZERO).await,
+            lock = WarehouseLock::acquire(&self.database, &holder, None) => lock,
+        };
+        match lock {
+            Ok(mut lock) => {
+                let result = self.with_lock(&job, &mut lock).await;
+                lock.release().await;
+                result
+            }
+            Err(error) => {
+                log_failure(&error, Duration::ZERO);
+                self.follow(&job, Err(error), None).await
+            }
+        }
+    }
+
+    async fn with_lock(&self, job: &Job, lock: &mut WarehouseLock) -> Result<()> {
+        // Again: it may have been followed while it waited for the warehouse.
+        if self.was_followed(job).await {
+            return Ok(());
+        }
+        let begin = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
+            begin = self.prepare(job) => begin,
+        };
+        let (ledger, result) = match begin {
+            Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
+            Ok((ledger, Begin::Known(result))) => (Some(ledger), result),
+            Ok((ledger, Begin::Work)) => {
+                let mut ground = Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop: &self.stop };
+                let (_, result) = ground.stage(&job.run, job.stage).await;
+                (Some(ledger), result)
+            }
+            Err(error) => {
+                log_failure(&error, Duration::ZERO);
+                (None, Err(error))
+            }
+        };
+        self.follow(job, result, ledger.as_deref()).await
+    }
+
+    /// Opens the ledger, and decides.
+    fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(Arc<Ledger>, Begin)>> {
+        async move {
+            let ledger = Arc::new(Ledger::open(&self.database).await?);
+            let begin = self.begin(job, &ledger).await?;
+            Ok((ledger, begin))
+        }
+        .boxed()
+    }
+
+    /// Decides how a job begins, and opens its run.
+    async fn begin(&self, job: &Job, ledger: &Ledger) -> Result<Begin> {
+        let open = ledger.open_runs().await?;
+        // A run that was opened goes on: two that wait for each other would wait for ever.
+        if !open.iter().any(|run| run.run_id == job.run.as_str()) {
+            for other in open {
+                let other = RunId::from(other.run_id);
+                if self.queues.is_alive(&other).await? {
+                    tracing::info!(run = %job.run, open = %other, delay_ms = millis(self.jobs.defer), "{}", events::JOB_DEFERRED);
+                    return Ok(Begin::Later);
+                }
+                // We hold the warehouse, and no job of it is left: it died without a word.
+                ledger.end_run(&other, (Status::Interrupted, None)).await?;
+            }
+        }
+        if job.interrupted {
+            let stages = ledger.stages_of(&job.run).await?;
+            let last = stages.iter().find(|row| row.stage == job.stage.name());
+            match (flow::found(last.map(|row| row.status.as_str())), last) {
+                (Found::Succeeded, _) => return Ok(Begin::Known(Ok(()))),
+                (Found::Interrupted, Some(row)) => {
+                    let error = interrupted("the worker died in the middle of the stage");
+                    log_failure(&error, Duration::ZERO);
+                    let ended = (Status::Interrupted, Some(&error));
+                    ledger.end_stage(&job.run, job.stage, row.attempt, ended).await?;
+                    return Ok(Begin::Known(Err(error)));
+                }
+                _ => {}
+            }
+        }
+        ledger.begin_run(&job.run, job.origin, &host_name()).await?;
+        Ok(Begin::Work)
+    }
+
+    /// Pushes what follows, or closes the run. Gives the result back for the queue's records.
+    async fn follow(&self, job: &Job, result: Result<()>, ledger: Option<&Ledger>) -> Result<()> {
+        let end = result.as_ref().map(|()| ()).map_err(|error| error.kind());
+        match flow::after(job.stage, job.attempt, end, &self.policy, fastrand::f64()) {
+            Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
+            Next::Retry { delay, attempt } => {
+                tracing::warn!(run = %job.run, stage = %job.stage, attempt, delay_ms = millis(delay), "{}", events::JOB_RETRY);
+                self.push(&job.again(attempt), delay).await;
+            }
+            Next::Fail | Next::Done => {
+                let status = Status::of(&result);
+                if let Some(ledger) = ledger {
+                    close(&self.stop, || ledger.end_run(&job.run, (status, result.as_ref().err()))).await;
+                }
+                tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
+            }
+        }
+        result
+    }
+
+    /// Lets a job that has not begun wait: as another job, since this one cannot be given back.
+    async fn put_back(&self, job: &Job, delay: Duration) -> Result<()> {
+        self.push(&Job { interrupted: job.interrupted, ..job.again(job.attempt) }, delay).await;
+        Ok(())
+    }
+
+    /// Whether an earlier delivery of this job has pushed what follows it.
+    async fn was_followed(&self, job: &Job) -> bool {
+        if !job.interrupted {
+            return false;
+        }
+        let next = flow::following(job.stage).map(|stage| job.of_stage(stage));
+        for follower in next.into_iter().chain([job.again(job.attempt)]) {
+            if insist(|| self.queues.exists(&follower)).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn push(&self, job: &Job, delay: Duration) {
+        insist(|| self.queues.push(job, delay)).await;
+    }
+}
+
+/// Asks the queue until it answers. A job whose follower could not be pushed must not be acknowledged: when the worker
+/// ends first, the job is dropped in here, and delivered again.
+async fn insist<T, F: Future<Output = Result<T>>>(mut ask: impl FnMut() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => tracing::error!(
+                error.kind = error.kind().name(),
+                error.message = %error,
+                "the queue does not answer, trying again"
+            ),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! One try of one stage, on a warehouse that is held: the ledger's rows, the log, panics, and what cuts it short.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{Jobs, Stages};
+use crate::adapters::ledger::{Ledger, Recorder, Status};
+use crate::adapters::postgres::WarehouseLock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::events;
+use crate::ids::{RunId, Stage};
+use crate::outcome::{StageOutcome, millis};
+use crate::replication;
+
+/// The ledger's last words of a stage are waited for so long, and tried again so often: what cannot be written is not
+/// worth a night.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+const CLOSE_TRIES: u32 = 5;
+
+/// The stages of the product.
+pub(super) fn real() -> Stages {
+    Arc::new(|stage, config, recorder| {
+        async move {
+            match stage {
+                Stage::FullReplication => replication::full::run(&config, &recorder).await,
+                Stage::IncrementalReplication => replication::incremental::run(&config, &recorder).await,
+                Stage::LearningContentReplication => replication::content::run(&config, &recorder).await,
+                Stage::Notification => replication::notify::run(&config, &recorder).await,
+            }
+        }
+        .boxed()
+    })
+}
+
+/// What a stage is run with.
+pub(super) struct Ground<'a> {
+    pub(super) jobs: &'a Jobs,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) lock: &'a mut WarehouseLock,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Ground<'_> {
+    /// Runs a stage: opens and closes its row in the ledger, and logs its end once. It is cut short, its future
+    /// dropped, when `stop` comes or the lock on the warehouse is lost.
+    pub(super) async fn stage(&mut self, run: &RunId, stage: Stage) -> (StageOutcome, Result<()>) {
+        let span = tracing::info_span!("stage", run = %run, stage = %stage);
+        let attempt = match self.ledger.begin_stage(run, stage).await {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                span.in_scope(|| log_failure(&error, Duration::ZERO));
+                return (StageOutcome::default(), Err(error));
+            }
+        };
+        let recorder = Recorder::new(self.ledger.clone(), run.clone(), stage, attempt);
+        let work = self.work(stage, attempt, recorder.clone());
+        let result = work.instrument(span).await;
+        let ended = (Status::of(&result), result.as_ref().err());
+        close(self.stop, || self.ledger.end_stage(run, stage, attempt, ended)).await;
+        (recorder.outcome(), result)
+    }
+
+    async fn work(&mut self, stage: Stage, attempt: i32, recorder: Recorder) -> Result<()> {
+        tracing::info!(attempt, "{}", events::STAGE_STARTED);
+        let start = Instant::now();
+        let (stages, config) = (self.jobs.stages.clone(), self.jobs.config.clone());
+        // The call itself is inside, since it may panic too.
+        let work = AssertUnwindSafe(async move { stages(stage, config, recorder).await }).catch_unwind();
+        let result = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(interrupted("the worker was stopped in the middle of the stage")),
+            error = self.lock.lost() => Err(error),
+            result = work => result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+        };
+        match &result {
+            Ok(()) => tracing::info!(duration_ms = millis(start.elapsed()), "{}", events::STAGE_ENDED),
+            Err(error) => log_failure(error, start.elapsed()),
+        }
+        result
+    }
+}
+
+/// Logs the end of a stage that failed, or that could not begin. The one place where its error is logged.
+pub(super) fn log_failure(error: &Error, duration: Duration) {
+    tracing::error!(
+        duration_ms = millis(duration),
+        error.kind = error.kind().name(),
+        error.message = %error,
+        hint = error.operator_hint(),
+        "{}",
+        events::STAGE_FAILED
+    );
+}
+
+/// Writes an end to the ledger. A warehouse that is away for a moment is waited for; what cannot be written at all
+/// is only logged: the next job closes what was left open.
+pub(super) async fn close<F>(stop: &CancellationToken, mut write: impl FnMut() -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let tries = if stop.is_cancelled() { 1 } else { CLOSE_TRIES };
+    for attempt in 1..=tries {
+        let error = match tokio::time::timeout(CLOSE_LIMIT, write()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(ErrorKind::Timeout, "the warehouse does not answer"),
+        };
+        if attempt == tries {
+            tracing::error!(
+                error.kind = error.kind().name(),
+                error.message = %error,
+                "the ledger could not be told of an end"
+            );
+        } else {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// An error that means: stopped in the middle.
+pub(super) fn interrupted(text: &str) -> Error {
+    Error::new(ErrorKind::Interrupted, text).hint("nightferry restart <stage> starts it again")
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a word");
+    Error::new(ErrorKind::Internal, format!("the stage panicked: {text}"))
+        .hint("this is a bug of nightferry: please report it with the log of the stage")
+}
+
+/// The holder of the warehouse as another one will be told. Short: the server shows 63 bytes.
+pub(super) fn holder(run: &RunId, what: &str) -> String {
+    format!("{run} {} on {}", what.trim_end_matches("-replication"), crate::adapters::queue::host_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_text() {
+        let formatted: Box<dyn Any + Send> = Box::new("index 7".to_owned());
+        let plain: Box<dyn Any + Send> = Box::new("oops");
+        assert_eq!(panicked(formatted.as_ref()).to_string(), "the stage panicked: index 7");
+        assert_eq!(panicked(plain.as_ref()).to_string(), "the stage panicked: oops");
+        assert_eq!(panicked(plain.as_ref()).kind(), ErrorKind::Internal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_written_again_when_the_warehouse_was_away_for_a_moment() {
+        let mut tries = 0;
+        close(&CancellationToken::new(), || {
+            tries += 1;
+            let result = if tries < 3 { Err(Error::new(ErrorKind::Connection, "away")) } else { Ok(()) };
+            std::future::ready(result)
+        })
+        .await;
+        assert_eq!(tries, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_is_stopping_writes_an_end_once_and_not_for_long() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let start = tokio::time::Instant::now();
+        close(&stop, std::future::pending).await;
+        assert_eq!(start.elapsed(), CLOSE_LIMIT);
+    }
+}
