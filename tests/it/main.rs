@@ -1,4 +1,13 @@
-//! The integration tests: one binary.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic, in its helpers too")]
+//! The integration tests: one binary, real servers, one module for each thing that the product promises.
+//!
+//! `support` starts the servers and compares databases; `fixtures` holds the sample databases.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
 mod cli;
+mod comparing;
+mod content;
+mod enrichment;
+mod incremental;
+mod notification;
+mod support;
