@@ -7,7 +7,7 @@ select o.class::bigint as class, o.oid::bigint as oid,
            when c.relkind = 'm' then format('CREATE MATERIALIZED VIEW %I.%I AS %s WITH NO DATA', n.nspname, c.relname, rtrim(pg_get_viewdef(c.oid), ';'))
            when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid)
        end as definition,
-       c.relkind = 'm' and c.relispopulated as is_populated,
+       coalesce(c.relkind = 'm' and c.relispopulated, false) as is_populated,
        array_remove(array[
            case when c.oid is not null and c.relowner <> current_user::regrole
                 then format('ALTER TABLE %I.%I OWNER TO %I', n.nspname, c.relname, pg_get_userbyid(c.relowner)) end,

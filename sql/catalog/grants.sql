@@ -1,5 +1,5 @@
 -- The grants that others have on these relations ($1, oids), as statements that give them back to whatever has the name then.
-select format('GRANT %s%s ON %s%I.%I TO %s%s', a.privilege_type, coalesce(format('(%I)', a.attname), ''),
+select format('GRANT %s%s ON %s%I.%I TO %s%s', a.privilege_type, coalesce('(' || quote_ident(a.attname) || ')', ''),
               case when c.relkind = 'S' then 'SEQUENCE ' else '' end, n.nspname, c.relname,
               case when a.grantee = 0 then 'PUBLIC' else format('%I', pg_get_userbyid(a.grantee)) end,
               case when a.is_grantable then ' WITH GRANT OPTION' else '' end) as statement
