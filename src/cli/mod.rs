@@ -65,7 +65,7 @@ enum Ending {
 }
 
 /// How long tasks may take to let go of what they hold, once the command has ended.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {

@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn a_plan_says_what_becomes_of_each_table_and_what_is_dropped() {
-        let planned = |name: &str, treatment, rows_estimate, reason: &str| PlannedTable {
+        let planned = |name: &str, treatment, rows_estimate, reason| PlannedTable {
             table: TableName::new("public", name),
             treatment,
             rows_estimate,
             bytes_estimate: rows_estimate.map(|rows| rows * 100),
-            reason: reason.to_owned(),
+            reason,
         };
         let inspection = Inspection {
             tables: vec![
@@ -99,7 +99,8 @@ mod tests {
                 reason: "not carried".to_owned(),
                 definition: None,
             }],
-            ..Inspection::default()
+            problems: Vec::new(),
+            notes: Vec::new(),
         };
         assert_eq!(
             render(&inspection),

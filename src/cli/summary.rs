@@ -97,9 +97,14 @@ mod tests {
         TableOutcome { table: TableName::new("public", name), treatment: "full", rows, bytes, duration }
     }
 
-    fn built(kind: &'static str, name: &str, millis: u64) -> ObjectOutcome {
+    fn built(kind: &str, name: &str, millis: u64) -> ObjectOutcome {
         let table = TableName::new("public", "users");
-        ObjectOutcome { kind, table, name: name.to_owned(), duration: Duration::from_millis(millis) }
+        ObjectOutcome {
+            kind: kind.to_owned(),
+            table,
+            name: name.to_owned(),
+            duration: Duration::from_millis(millis),
+        }
     }
 
     #[test]

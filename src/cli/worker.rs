@@ -6,6 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ending, log_to_stdout, settings::Settings, signals::StopSignals};
+use crate::adapters::queue::STOP_LIMIT;
 use crate::error::Result;
 use crate::events;
 use crate::jobs;
@@ -23,8 +24,10 @@ Examples:
   nightferry worker
   SCHEDULE='30 2 * * *' nightferry worker";
 
-/// What is left of the 10 seconds that a platform gives: the runtime needs the rest to end.
-const TIME_TO_STOP: Duration = Duration::from_secs(6);
+/// The queues end within their own limit; this is for what they cannot end. With [`super::GRACE`] it stays under the
+/// 10 seconds that a platform gives.
+const TIME_TO_STOP: Duration = Duration::from_secs(9);
+const _: () = assert!(STOP_LIMIT.as_secs() < TIME_TO_STOP.as_secs());
 
 pub(super) async fn run(_arguments: &Arguments, settings: &Settings) -> Result<Ending> {
     let (config, log) = settings.databases()?;

@@ -8,4 +8,5 @@ pub mod incremental;
 pub mod notify;
 pub mod plan;
 pub mod preflight;
+mod several;
 pub mod tables;

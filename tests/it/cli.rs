@@ -91,19 +91,39 @@ fn a_dot_env_file_is_read_and_never_overrides_the_environment() {
     assert!(text.contains("PORT: \"of-the-file\""), "{text}");
 }
 
-#[test]
-fn a_server_that_is_not_there_ends_with_1_and_one_sentence_with_a_hint() {
+/// Two databases on a port where nobody listens.
+fn nowhere() -> [(&'static str, String); 2] {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = |role: &str| format!("postgres://{role}:canary@127.0.0.1:{free}/{role}");
-    let (source, target) = (url("source"), url("target"));
-    let variables = [("SOURCE_DATABASE_URL", source.as_str()), ("TARGET_DATABASE_URL", target.as_str())];
-    let output = run(&["check"], &variables);
+    [("SOURCE_DATABASE_URL", url("source")), ("TARGET_DATABASE_URL", url("target"))]
+}
+
+#[test]
+fn a_server_that_is_not_there_ends_with_1_and_one_sentence_with_a_hint() {
+    let urls = nowhere();
+    let output = run(&["run", "night"], &urls.each_ref().map(|(name, url)| (*name, url.as_str())));
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert_eq!(text.matches("error: ").count(), 1, "{text}");
-    assert!(text.starts_with("error: ") && text.contains("cannot connect to the "), "{text}");
+    assert!(text.starts_with("error: cannot connect to the warehouse (target@127.0.0.1:"), "{text}");
     assert!(text.contains("\nhint: check that the server runs") && !text.contains("canary"), "{text}");
-    assert_eq!(stdout(&output), "");
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn a_check_says_what_is_wrong_with_both_servers_and_ends_with_1() {
+    let urls = nowhere();
+    let variables = urls.each_ref().map(|(name, url)| (*name, url.as_str()));
+    let output = run(&["check"], &variables);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("\n  source: ") && text.contains("\n  warehouse: "), "{text}");
+    assert!(text.contains("\n    hint: check that the server runs") && !text.contains("canary"), "{text}");
+
+    let output = run(&["check", "--json"], &variables);
+    assert_eq!(output.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["problems"][0]["subject"], "source");
+    assert!(!stdout(&output).contains("canary"));
 }
 
 /// A child that does not outlive its test.

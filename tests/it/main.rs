@@ -4,9 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
+mod archive;
 mod archives;
 mod cli;
+mod cluster;
 mod comparing;
+mod copy;
 mod foreign_keys;
 mod full;
 mod guard;

@@ -264,3 +264,158 @@ impl Drop for RestoreList {
         let _ = std::fs::remove_file(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::postgres::archive::{Format, FormatVersion};
+
+    fn tools(major: u32) -> Tools {
+        Tools { folder: "/pg/bin".into(), version: Version { major, minor: 4 } }
+    }
+
+    fn arguments(command: &Command) -> Vec<&str> {
+        command.arguments.iter().map(|argument| argument.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_dump_gives_its_password_to_the_environment_only() {
+        let url = DatabaseUrl::parse("postgres://me:canary@db:6543/app?sslmode=require").unwrap();
+        let command = tools(15).dump_schema(
+            &url,
+            "00000003-0000001B-1",
+            Duration::from_secs(90),
+            Path::new("/tmp/a b.dump"),
+        );
+        assert_eq!(command.program, "/pg/bin/pg_dump");
+        assert_eq!(
+            arguments(&command),
+            [
+                "--format=custom",
+                "--compress=0",
+                "--schema-only",
+                "--no-privileges",
+                "--no-password",
+                "--encoding=UTF8",
+                "--snapshot=00000003-0000001B-1",
+                "--lock-wait-timeout=90000",
+                "--file=/tmp/a b.dump",
+            ]
+        );
+        let environment: Vec<(&str, &str)> =
+            command.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(
+            environment,
+            [
+                ("LC_ALL", "C"),
+                ("PGAPPNAME", "nightferry"),
+                ("PGCONNECT_TIMEOUT", "30"),
+                ("PGDATABASE", "app"),
+                ("PGHOST", "db"),
+                ("PGPASSWORD", "canary"),
+                ("PGPORT", "6543"),
+                ("PGSSLMODE", "require"),
+                ("PGUSER", "me"),
+            ]
+        );
+    }
+
+    #[test]
+    fn rows_are_read_by_a_list_and_connect_to_nothing() {
+        let command = tools(15).restore_rows(Path::new("-odd.dump"), Path::new("/tmp/x.list"));
+        assert_eq!(command.program, "/pg/bin/pg_restore");
+        assert_eq!(
+            arguments(&command),
+            ["--data-only", "--use-list=/tmp/x.list", "--file=-", "--", "-odd.dump"]
+        );
+        assert_eq!(command.environment, BTreeMap::from([("LC_ALL", "C".to_owned())]));
+    }
+
+    #[test]
+    fn versions_are_read_in_all_their_spellings() {
+        for (text, major, minor) in [
+            ("pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)", 15, 20),
+            ("15.4 (Debian 15.4-1.pgdg120+1)", 15, 4),
+            ("19devel", 19, 0),
+            ("pg_dump (PostgreSQL) 18beta1", 18, 0),
+            ("9.6.24", 9, 6),
+        ] {
+            assert_eq!(Version::parse(text), Some(Version { major, minor }), "{text}");
+        }
+        assert_eq!(Version::parse("pg_dump of something else"), None);
+        assert_eq!(Version::from_number(150_004), Version { major: 15, minor: 4 });
+        assert_eq!(Version::from_number(90_624), Version { major: 9, minor: 6 });
+    }
+
+    #[test]
+    fn a_newer_server_or_archive_is_refused_with_what_to_install() {
+        let tools = tools(15);
+        tools.check_server(Version { major: 15, minor: 99 }).unwrap();
+        tools.check_server(Version { major: 9, minor: 6 }).unwrap();
+        let error = tools.check_server(Version { major: 17, minor: 2 }).unwrap_err();
+        assert_eq!(error.to_string(), "the source is PostgreSQL 17.2, but pg_dump is 15.4");
+        assert!(error.operator_hint().unwrap().contains("postgresql-client-17"));
+
+        let mut header = Header {
+            version: FormatVersion { major: 1, minor: 14 },
+            format: Format::Custom,
+            dbname: "app".into(),
+            server_version: "16.1".into(),
+            dump_version: "16.3".into(),
+            created: None,
+        };
+        tools.check_archive(&header).unwrap();
+        header.version.minor = 15;
+        let error = tools.check_archive(&header).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the archive was made by pg_dump 16.3 (archive version 1.15), but pg_restore is 15.4"
+        );
+        assert!(error.operator_hint().unwrap().contains("postgresql-client-16"));
+    }
+
+    /// A folder like Debian's, with scripts that answer as the tools do.
+    fn install_in(folder: &Path, version: u32, names: &[&str]) {
+        let bin = folder.join(version.to_string()).join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        for name in names {
+            // Written by another process: a file that this one has open cannot be run while another test forks.
+            let write = r#"printf '#!/bin/sh\necho "%s (PostgreSQL) %s.1"\n' "$2" "$3" >"$1"; chmod +x "$1""#;
+            let status = std::process::Command::new("sh")
+                .args(["-c", write, "sh"])
+                .arg(bin.join(name))
+                .args([name.to_string(), version.to_string()])
+                .status()
+                .unwrap();
+            assert!(status.success());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_complete_version_is_taken_and_numbers_are_not_compared_as_text() {
+        let folder = tempfile::tempdir().unwrap();
+        install_in(folder.path(), 9, &["pg_dump", "pg_restore"]);
+        install_in(folder.path(), 950, &["pg_dump", "pg_restore"]);
+        install_in(folder.path(), 1000, &["pg_dump"]);
+        let tools = Tools::newest(folder.path()).await.unwrap();
+        assert_eq!(tools.version(), Version { major: 950, minor: 1 });
+        assert_eq!(tools.folder, folder.path().join("950/bin"));
+    }
+
+    #[tokio::test]
+    async fn a_named_folder_without_the_tools_is_an_error_and_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Tools::find(Some(folder.path())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tool);
+        assert!(error.operator_hint().unwrap().contains("PG_BIN_DIR"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_list_holds_numbers_alone_and_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RestoreList::write(folder.path(), &[12, 7]).await.unwrap();
+        assert_eq!(std::fs::read_to_string(list.path()).unwrap(), "12;\n7;\n");
+        drop(list);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
