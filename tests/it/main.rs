@@ -4,8 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
-
 mod archive;
 mod archives;
 mod cli;
@@ -20,6 +18,7 @@ mod guard;
 mod incremental;
 mod interrupted;
 mod kept_tables;
+mod night;
 mod notification;
 mod second_night;
 mod support;
