@@ -67,8 +67,9 @@ impl WarehouseLock {
 
     /// Frees the warehouse, and comes back when it is free.
     pub async fn release(mut self) {
-        let unlock =
-            sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)").bind(KEY).fetch_one(self.session.raw());
+        let unlock = sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
+            .bind(KEY)
+            .fetch_one(self.session.raw());
         // Where that fails, the connection is closed, and the server frees the lock with it.
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, unlock).await;
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, self.session.close()).await;

@@ -96,7 +96,8 @@ impl Queues {
     /// The store cannot be reached.
     pub async fn is_alive(&self, run: &RunId) -> Result<bool> {
         for stage in Stage::ALL {
-            if self.jobs(stage).await?.iter().any(|queued| &queued.job.run == run && queued.status.is_open()) {
+            if self.jobs(stage).await?.iter().any(|queued| &queued.job.run == run && queued.status.is_open())
+            {
                 return Ok(true);
             }
         }
@@ -110,7 +111,8 @@ fn task(job: &Job, delay: Duration) -> Result<Task<Vec<u8>>> {
     let mut task = TaskBuilder::new(args).task_id(TaskId::from_ulid(job.ulid())).max_attempts(1);
     if !delay.is_zero() {
         // The stores know whole seconds only; rounded up, so that a pause is never shorter than was asked for.
-        let millis = clock::now().timestamp_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+        let millis =
+            clock::now().timestamp_millis() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
         task = task.run_at_timestamp(u64::try_from(millis).unwrap_or_default().div_ceil(1000));
     }
     Ok(task.build())

@@ -7,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, Cmd, ErrorKind as RedisKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value};
+use ::redis::{
+    Client, Cmd, ErrorKind as RedisKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value,
+};
 
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};

@@ -68,7 +68,11 @@ impl Queues {
             if stop.is_cancelled() {
                 return;
             }
-            tracing::warn!(queue = stage.queue_name(), reason = outcome, "the worker of a queue is built again");
+            tracing::warn!(
+                queue = stage.queue_name(),
+                reason = outcome,
+                "the worker of a queue is built again"
+            );
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = stop.cancelled() => return,
@@ -77,7 +81,13 @@ impl Queues {
     }
 
     /// One worker's life; says what ended it.
-    async fn serve_once(&self, stage: Stage, name: &str, handler: Handler, stop: CancellationToken) -> String {
+    async fn serve_once(
+        &self,
+        stage: Stage,
+        name: &str,
+        handler: Handler,
+        stop: CancellationToken,
+    ) -> String {
         let store = match &self.0 {
             Place::Redis(connection) => redis::store(connection, stage),
             Place::File(pool) => sqlite::store(pool, stage),

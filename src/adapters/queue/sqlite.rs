@@ -15,6 +15,8 @@ use super::understand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
 
+const MIGRATION_TRIES: u32 = 10;
+
 /// Opens the file, creating it where it is missing. The library's own set-up turns off fsync; a queue that forgets
 /// what it acknowledged is none, so only its migrations are used.
 pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
@@ -30,11 +32,21 @@ pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
             .hint("QUEUE_FILE must be in a folder that exists and can be written to")
             .because(error)
     })?;
-    SqliteStorage::migrations()
-        .run(&pool)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Internal, doing()).because(error))?;
+    migrate(&pool).await.map_err(|error| Error::new(ErrorKind::Internal, doing()).because(error))?;
     Ok(pool)
+}
+
+/// Nothing keeps two processes from migrating a new file at once: the later one fails, and finds all done when it
+/// tries again.
+async fn migrate(pool: &SqlitePool) -> std::result::Result<(), sqlx::migrate::MigrateError> {
+    let mut tries = 1;
+    loop {
+        match SqliteStorage::migrations().run(pool).await {
+            Err(_) if tries < MIGRATION_TRIES => tries += 1,
+            result => return result,
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 pub(super) fn store(pool: &SqlitePool, stage: Stage) -> Store {

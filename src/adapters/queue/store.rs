@@ -64,11 +64,7 @@ impl Backend for Store {
     type Task = Task<Vec<u8>>;
     type Error = StoreError;
 
-    fn poll_ready(
-        &mut self,
-        cx: &mut Context<'_>,
-        worker: &WorkerContext,
-    ) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>, worker: &WorkerContext) -> Poll<Result<(), Self::Error>> {
         match self {
             Self::Redis(store) => store.poll_ready(cx, worker).map_err(StoreError::Redis),
             Self::Sqlite(store) => store.poll_ready(cx, worker).map_err(StoreError::Sqlite),
@@ -86,11 +82,7 @@ impl Backend for Store {
         }
     }
 
-    fn poll_close(
-        &mut self,
-        cx: &mut Context<'_>,
-        worker: &WorkerContext,
-    ) -> Poll<Result<(), Self::Error>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>, worker: &WorkerContext) -> Poll<Result<(), Self::Error>> {
         match self {
             Self::Redis(store) => store.poll_close(cx, worker).map_err(StoreError::Redis),
             Self::Sqlite(store) => store.poll_close(cx, worker).map_err(StoreError::Sqlite),
