@@ -50,3 +50,13 @@ pub const SCHEDULE_NEXT: &str = "schedule.next";
 pub const SCHEDULE_TICK: &str = "schedule.tick";
 /// A night was left out since its time had long passed; field `run`.
 pub const SCHEDULE_MISSED: &str = "schedule.missed";
+/// The web process listens; field `port`.
+pub const WEB_STARTED: &str = "web.started";
+/// The web process was asked to stop; field `signal`.
+pub const WEB_STOPPING: &str = "web.stopping";
+/// The worker was asked to stop; field `signal`.
+pub const WORKER_STOPPING: &str = "worker.stopping";
+/// The worker did not let go of its work in time, and ended without; field `why`.
+pub const WORKER_STOPPED_HARD: &str = "worker.stopped-hard";
+/// A worker or web process ended with an error; fields `error.kind`, `error.message`, `hint`.
+pub const PROCESS_FAILED: &str = "process.failed";

@@ -8,6 +8,7 @@
 //! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `clock`, `telemetry`.
 
 pub mod adapters;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -16,3 +17,5 @@ pub mod ids;
 pub mod jobs;
 pub mod outcome;
 pub mod replication;
+pub mod telemetry;
+pub mod web;

@@ -36,7 +36,7 @@ pub struct TableOutcome {
 #[derive(Debug, Clone, Serialize)]
 pub struct ObjectOutcome {
     /// What it is: `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, ...
-    pub kind: &'static str,
+    pub kind: String,
     /// The table it belongs to.
     pub table: TableName,
     /// Its name.

@@ -1,5 +1,6 @@
 //! Adapters: each knows one outside thing, and no policy of the product.
 
+pub mod http;
 pub mod ledger;
 pub mod postgres;
 pub mod process;

@@ -16,6 +16,7 @@ pub use backup_mode::{BackupModes, TableMode};
 pub use databases::{DatabaseUrl, Databases};
 pub use notifications::{Endpoint, Notifications};
 pub use queue::{OnInterrupted, Queue};
+pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
 pub use replication::{BackupSource, ForeignKeys, PublishMode, Replication};
 pub use secret::Secret;

@@ -107,7 +107,7 @@ impl Recorder {
     /// Records an index or constraint that was built.
     pub fn object(&self, object: ObjectOutcome) {
         tracing::info!(
-            kind = object.kind,
+            kind = %object.kind,
             object = %object.name,
             table = %object.table,
             duration_ms = millis(object.duration),

@@ -158,6 +158,40 @@ impl Ledger {
         Ok(known.then(|| tables.collect()))
     }
 
+    /// Writes down what a night made, on the session and in the transaction that made it: what is in the warehouse and what
+    /// the ledger says of it never differ.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn write_generation(
+        &self,
+        session: &mut Session,
+        run: &RunId,
+        objects: &[ObjectRow],
+    ) -> Result<()> {
+        let doing = |error| failed("cannot write the generation to the ledger", error);
+        sqlx::query("update nightferry.generations set state = 'dropped' where state in ('live', 'next')")
+            .execute(session.raw())
+            .await
+            .map_err(doing)?;
+        let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
+        sqlx::query(
+            "with generation as (
+                insert into nightferry.generations (run_id, mode, state) values ($1, 'in_place', 'next') returning generation_id)
+             insert into nightferry.generation_objects
+             select generation_id, o.* from generation, unnest($2::text[], $3::text[], $4::text[], $5::text[]) as o",
+        )
+        .bind(run.as_str())
+        .bind(column(|object| &object.kind))
+        .bind(column(|object| &object.schema_name))
+        .bind(column(|object| &object.object_name))
+        .bind(column(|object| &object.identity))
+        .execute(session.raw())
+        .await
+        .map(|_| ())
+        .map_err(doing)
+    }
+
     /// Marks the generation of a run live; the one before it is `dropped` in place, `previous` after a swap.
     ///
     /// # Errors

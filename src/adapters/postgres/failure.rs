@@ -77,8 +77,13 @@ struct Cause(String);
 
 impl From<sqlx::Error> for Cause {
     fn from(error: sqlx::Error) -> Self {
-        let sqlx::Error::Database(database) = &error else {
-            return Self(error.to_string());
+        let database = match &error {
+            sqlx::Error::Database(database) => database,
+            // The driver tells of the bytes that it missed; the operator wants to know what that means.
+            sqlx::Error::Io(io) if is_closed(io.kind()) => {
+                return Self("the server closed the connection".to_owned());
+            }
+            _ => return Self(error.to_string()),
         };
         let mut text = database.message().to_owned();
         if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
@@ -94,6 +99,11 @@ impl From<sqlx::Error> for Cause {
         }
         Self(text)
     }
+}
+
+fn is_closed(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, UnexpectedEof | BrokenPipe | ConnectionReset | ConnectionAborted)
 }
 
 impl std::fmt::Display for Cause {
@@ -114,5 +124,14 @@ mod tests {
         assert!(from_sqlstate("57P01").0.is_retryable());
         assert!(!from_sqlstate("42501").0.is_retryable());
         assert!(!from_sqlstate("28P01").0.is_retryable());
+    }
+
+    #[test]
+    fn a_closed_connection_is_called_so() {
+        let eof =
+            std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "expected to read 511 bytes, got 76");
+        let error = failed("reading", sqlx::Error::Io(eof));
+        assert_eq!(error.to_string(), "reading: the server closed the connection");
+        assert_eq!(error.kind(), ErrorKind::Connection);
     }
 }

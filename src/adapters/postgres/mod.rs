@@ -1,10 +1,18 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
+pub mod archive;
+pub mod bulk;
+pub mod catalog;
+pub mod columns;
+pub mod copy;
 mod failure;
 pub mod ident;
 mod lock;
+mod script;
 mod session;
+pub mod tools;
 
 pub(in crate::adapters) use failure::failed;
 pub use lock::WarehouseLock;
+pub use script::run_script;
 pub use session::{Database, Session};

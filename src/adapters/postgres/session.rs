@@ -71,7 +71,7 @@ impl Database {
                     .hint("no answer within 30 s: check host, port and firewall")
             })?
             .map_err(|error| connecting(doing(), error))?;
-        let mut session = Session { connection };
+        let mut session = Session { connection, in_copy: false };
         session.execute(SESSION_SETTINGS).await?;
         Ok(session)
     }
@@ -85,19 +85,44 @@ const SESSION_SETTINGS: &str = include_str!("../../../sql/catalog/session_settin
 #[derive(Debug)]
 pub struct Session {
     connection: PgConnection,
+    in_copy: bool,
 }
 
 impl Session {
     /// Runs one or more statements without parameters, in one round trip.
     ///
     /// # Errors
-    /// The server refuses one of them; none after it ran.
+    /// The server refuses one of them; none after it ran. Or the session was left in the middle of a COPY.
     pub async fn execute(&mut self, sql: &str) -> Result<()> {
+        self.check_usable()?;
         self.connection
             .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
             .await
             .map(|_| ())
             .map_err(|error| failed(summary(sql), error))
+    }
+
+    /// Marks the session as being in a COPY. Until [`Self::end_copy`] it cannot be used: the driver does not find its
+    /// way back from a COPY that broke off, and would take its late answers for those of the next statement.
+    pub(in crate::adapters) fn begin_copy(&mut self) -> Result<()> {
+        self.check_usable()?;
+        self.in_copy = true;
+        Ok(())
+    }
+
+    /// The COPY has ended, and all of the server's answers were read.
+    pub(in crate::adapters) fn end_copy(&mut self) {
+        self.in_copy = false;
+    }
+
+    fn check_usable(&self) -> Result<()> {
+        if !self.in_copy {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Connection,
+            "the session was left in the middle of a COPY and must be closed",
+        ))
     }
 
     /// The driver's connection, for the adapters.

@@ -15,7 +15,8 @@ use super::understand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
 
-const MIGRATION_TRIES: u32 = 10;
+const MIGRATION_TRIES: u32 = 50;
+const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the file, creating it where it is missing. The library's own set-up turns off fsync; a queue that forgets
 /// what it acknowledged is none, so only its migrations are used.
@@ -36,17 +37,17 @@ pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
     Ok(pool)
 }
 
-/// Nothing keeps two processes from migrating a new file at once: the later one fails, and finds all done when it
-/// tries again.
-async fn migrate(pool: &SqlitePool) -> std::result::Result<(), sqlx::migrate::MigrateError> {
-    let mut tries = 1;
-    loop {
-        match SqliteStorage::migrations().run(pool).await {
-            Err(_) if tries < MIGRATION_TRIES => tries += 1,
-            result => return result,
+/// SQLite has no lock around a whole set of migrations: of two processes that open a new file at the same moment (a
+/// worker that starts, and `restart`), the slower one fails on what the other has just done. It looks again.
+async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+    let migrations = SqliteStorage::migrations();
+    for _ in 0..MIGRATION_TRIES {
+        if migrations.run(pool).await.is_ok() {
+            return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(MIGRATION_PAUSE).await;
     }
+    migrations.run(pool).await
 }
 
 pub(super) fn store(pool: &SqlitePool, stage: Stage) -> Store {
@@ -98,4 +99,19 @@ pub(super) async fn jobs(pool: &SqlitePool, stage: Stage) -> Result<Vec<QueuedJo
 
 fn failed(doing: &str, error: sqlx::Error) -> Error {
     Error::new(ErrorKind::Internal, format!("{doing} in the queue's file")).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_file_may_be_opened_by_several_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("queue.sqlite");
+        let opened = futures::future::join_all((0..6).map(|_| open(&file))).await;
+        for pool in opened {
+            assert!(!exists(&pool.unwrap(), "none").await.unwrap());
+        }
+    }
 }

@@ -1,0 +1,7 @@
+-- Every ordinary table with its estimated rows and its size on disk, largest first.
+select n.nspname::text as schema_name, c.relname::text as table_name, greatest(c.reltuples, 0)::bigint as rows_estimate,
+       pg_table_size(c.oid)::bigint as bytes
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname not in ('information_schema', 'nightferry') and n.nspname !~ '^pg_'
+order by bytes desc, 1, 2

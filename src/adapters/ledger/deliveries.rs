@@ -1,0 +1,40 @@
+//! Which endpoints were told about a run, so that a stage that is tried again tells only the others.
+
+use std::collections::HashSet;
+
+use super::store::Ledger;
+use crate::adapters::postgres::failed;
+use crate::error::Result;
+use crate::ids::RunId;
+
+impl Ledger {
+    /// The hashes of the endpoints that were told about this run.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn deliveries(&self, run: &RunId) -> Result<HashSet<String>> {
+        let hashes: Vec<String> =
+            sqlx::query_scalar("select endpoint_hash from nightferry.deliveries where run_id = $1")
+                .bind(run.as_str())
+                .fetch_all(self.session().await?.raw())
+                .await
+                .map_err(|error| failed("cannot read the deliveries of the ledger", error))?;
+        Ok(hashes.into_iter().collect())
+    }
+
+    /// Writes down that an endpoint was told.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn record_delivery(&self, run: &RunId, endpoint_hash: &str) -> Result<()> {
+        sqlx::query(
+            "insert into nightferry.deliveries (run_id, endpoint_hash) values ($1, $2) on conflict do nothing",
+        )
+        .bind(run.as_str())
+        .bind(endpoint_hash)
+        .execute(self.session().await?.raw())
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot write a delivery to the ledger", error))
+    }
+}

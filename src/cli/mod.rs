@@ -1,0 +1,168 @@
+//! The command line: parse, load the configuration, run one command, map its end to an exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage or configuration. Whatever a command answers goes to standard output; an
+//! error is said once, on standard error.
+
+mod adopt;
+mod check;
+mod format;
+mod plan;
+mod restart;
+mod run;
+mod settings;
+mod signals;
+mod summary;
+mod trouble;
+mod web;
+mod worker;
+
+use std::io::{IsTerminal, Write};
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry;
+use settings::Settings;
+
+/// Carries a production PostgreSQL database into a data warehouse every night.
+#[derive(Debug, Parser)]
+#[command(name = "nightferry", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Settings are read from the environment and from a .env file; sample.env documents each of them.
+
+Examples:
+  nightferry check                        Is everything ready for tonight?
+  nightferry plan                         What would a night do?
+  nightferry run night                    A whole night now, in the foreground
+  nightferry worker                       The process that runs the nights at their time
+  nightferry restart full-replication     Put a stage on its queue again";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Plan(plan::Arguments),
+    Restart(restart::Arguments),
+    Worker(worker::Arguments),
+    Web(web::Arguments),
+    Adopt(adopt::Arguments),
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Done,
+    /// It did its work, and what it found is not in order.
+    NotInOrder,
+}
+
+/// How long tasks may take to let go of what they hold, once the command has ended.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(trouble::report_defect));
+    let cli = Cli::parse();
+    // The hook has said what there is to say of a panic.
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| start(&cli.command)));
+    match ended.unwrap_or(Ok(Ending::NotInOrder)) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::NotInOrder) => ExitCode::FAILURE,
+        Err(error) => {
+            trouble::report(&error, cli.command.is_service());
+            ExitCode::from(trouble::exit_code(&error))
+        }
+    }
+}
+
+fn start(command: &Command) -> Result<Ending> {
+    let settings = Settings::from_process()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the runtime").because(error))?;
+    let ended = runtime.block_on(command.run(&settings));
+    runtime.shutdown_timeout(GRACE);
+    ended
+}
+
+impl Command {
+    async fn run(&self, settings: &Settings) -> Result<Ending> {
+        match self {
+            Self::Run(arguments) => run::run(arguments, settings).await,
+            Self::Check(arguments) => check::run(arguments, settings).await,
+            Self::Plan(arguments) => plan::run(arguments, settings).await,
+            Self::Restart(arguments) => restart::run(arguments, settings).await,
+            Self::Worker(arguments) => worker::run(arguments, settings).await,
+            Self::Web(arguments) => web::run(arguments, settings).await,
+            Self::Adopt(arguments) => adopt::run(arguments, settings).await,
+        }
+    }
+
+    /// Whether it runs until it is stopped, so that its log is where an error belongs.
+    fn is_service(&self) -> bool {
+        matches!(self, Self::Worker(_) | Self::Web(_))
+    }
+}
+
+/// Logs to standard output: for the commands whose log is what they are watched by.
+fn log_to_stdout(log: &crate::config::Log) {
+    telemetry::install(telemetry::subscriber(log, std::io::stdout().is_terminal(), std::io::stdout));
+}
+
+/// Logs to standard error: for the commands whose standard output is their answer.
+fn log_to_stderr(log: &crate::config::Log) {
+    telemetry::install(telemetry::subscriber(log, std::io::stderr().is_terminal(), std::io::stderr));
+}
+
+/// Writes a command's answer. A reader that has gone away (`| head`) is no failure.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a command's answer as JSON.
+fn say_json(answer: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(answer)
+        .map_err(|error| Error::new(ErrorKind::Internal, "cannot write the answer as JSON").because(error))?;
+    say(&format!("{text}\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_that_parse() {
+        let mut examples = 0;
+        let mut commands = vec![Cli::command()];
+        commands.extend(Cli::command().get_subcommands().cloned());
+        for command in commands {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{} has no examples", command.get_name());
+            let lines = help.lines().filter(|line| line.starts_with("  nightferry "));
+            for line in lines {
+                let words = line.trim().split("  ").next().unwrap().split('|').next().unwrap();
+                let words: Vec<&str> = words.split_whitespace().take_while(|word| *word != ">").collect();
+                assert!(Cli::try_parse_from(&words).is_ok(), "{line}");
+                examples += 1;
+            }
+        }
+        assert!(examples > 8, "{examples}");
+    }
+}

@@ -1,0 +1,96 @@
+//! `nightferry run`: a stage, or the whole night, now and in the foreground, without a queue.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::{Ending, log_to_stdout, say, settings::Settings, signals::StopSignals, summary};
+use crate::adapters::ledger::Origin;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Stage;
+use crate::jobs;
+
+/// Run a stage, or the whole night, now and in the foreground.
+///
+/// No queue is needed. It takes the warehouse's lock, so that it never works beside a worker, writes its log to
+/// standard output and ends with a summary. It stops at the first stage that fails.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// `night` for the four stages in their order, or one of them.
+    #[arg(value_name = "STAGE", value_parser = what())]
+    what: What,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nightferry run night
+  nightferry run full-replication
+  nightferry run learning-content-replication > stage.log";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Night,
+    One(Stage),
+}
+
+impl What {
+    fn stages(self) -> Vec<Stage> {
+        match self {
+            Self::Night => Stage::ALL.to_vec(),
+            Self::One(stage) => vec![stage],
+        }
+    }
+}
+
+fn what() -> impl TypedValueParser<Value = What> {
+    let names = std::iter::once("night").chain(Stage::ALL.map(Stage::name));
+    PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
+        "night" => Ok(What::Night),
+        name => name.parse().map(What::One),
+    })
+}
+
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
+    let (config, log) = settings.databases()?;
+    log_to_stdout(&log);
+    let mut signals = StopSignals::listen()?;
+    let stages = arguments.what.stages();
+    let outcomes = tokio::select! {
+        outcomes = jobs::run_now(&config, &stages, Origin::Command) => outcomes?,
+        // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
+        signal = signals.next() => return Err(stopped(signal)),
+    };
+    say(&summary::render(&outcomes));
+    Ok(Ending::Done)
+}
+
+fn stopped(signal: &str) -> Error {
+    Error::new(ErrorKind::Interrupted, format!("stopped by {signal} before the end"))
+        .hint("nothing that was half done is kept: run the stage again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(word: &str) -> Result<What, clap::Error> {
+        #[derive(Debug, clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        <Only as clap::Parser>::try_parse_from(["run", word]).map(|only| only.arguments.what)
+    }
+
+    #[test]
+    fn a_night_is_the_four_stages_in_order() {
+        assert_eq!(parse("night").unwrap().stages(), Stage::ALL);
+        assert_eq!(parse("notification").unwrap().stages(), [Stage::Notification]);
+    }
+
+    #[test]
+    fn an_unknown_stage_is_answered_with_those_there_are() {
+        let text = parse("incremental").unwrap_err().to_string();
+        assert!(text.contains("incremental-replication") && text.contains("night"), "{text}");
+    }
+}

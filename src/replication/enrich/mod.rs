@@ -1,0 +1,156 @@
+//! The enrichment: files of SQL, run over the copy in the order of their numbers, each in one transaction.
+//!
+//! A file is only run where the tables are that its header names, and every file can be run over its own result.
+//! Files of the same number are independent of each other and run at the same time.
+
+mod files;
+mod header;
+
+use std::time::Instant;
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use self::files::File;
+use self::header::Header;
+use super::tables::resolve;
+use crate::adapters::ledger::Recorder;
+use crate::adapters::postgres::columns::{Relation, relations};
+use crate::adapters::postgres::ident::ident;
+use crate::adapters::postgres::{Database, run_script};
+use crate::config::{BackupModes, Config};
+use crate::error::{Error, Result};
+use crate::events;
+use crate::ids::TableName;
+use crate::outcome::{ObjectOutcome, Skipped};
+
+/// Unqualified names in the files are of this schema.
+const SCHEMA: &str = "public";
+
+/// Runs the files of the enrichment folder. What they do is repeatable: running it again is safe.
+///
+/// # Errors
+/// The folder is missing, a header cannot be understood (then nothing was run), or a statement fails: its file is named.
+pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
+    let files = files::read(&config.replication.enrichment_dir, SCHEMA).await?;
+    tracing::info!(files = files.len(), "{}", events::ENRICHMENT_STARTED);
+    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    for group in files.chunk_by(|left, right| left.number == right.number) {
+        // Asked again for each number: an earlier file may have made what a later one needs.
+        let mut session = warehouse.connect().await?;
+        let there = relations(&mut session).await?;
+        session.close().await;
+        let kept = kept_tables(&config.replication.modes, &there);
+        let mut runnable = Vec::new();
+        for file in group {
+            match reason_to_skip(&file.header, &there, &kept) {
+                None => runnable.push(file),
+                Some(reason) => recorder.skipped(skipped(file, reason)).await?,
+            }
+        }
+        let runs: Vec<_> =
+            runnable.into_iter().map(|file| run_file(&warehouse, file, recorder).boxed()).collect();
+        stream::iter(runs)
+            .buffer_unordered(config.replication.jobs)
+            .try_collect::<Vec<()>>()
+            .await?;
+    }
+    tracing::info!("{}", events::ENRICHMENT_ENDED);
+    Ok(())
+}
+
+fn skipped(file: &File, reason: String) -> Skipped {
+    Skipped { object: format!("enrichment {}", file.name), reason, definition: None }
+}
+
+/// The tables that `BACKUP_MODE` keeps from being replaced; a name that is not in the warehouse keeps nothing here.
+fn kept_tables(modes: &BackupModes, there: &[Relation]) -> Vec<TableName> {
+    let tables: Vec<TableName> = there
+        .iter()
+        .filter(|relation| relation.kind.is_table())
+        .map(|relation| relation.name.clone())
+        .collect();
+    modes.iter().filter_map(|(written, _)| resolve(written, &tables).ok()).collect()
+}
+
+fn reason_to_skip(header: &Header, there: &[Relation], kept: &[TableName]) -> Option<String> {
+    let has = |name: &TableName, tables_only: bool| {
+        let fits = |relation: &Relation| {
+            if tables_only { relation.kind.is_table() } else { relation.kind.is_readable() }
+        };
+        there.iter().any(|relation| relation.name == *name && fits(relation))
+    };
+    if let Some(missing) = header.needs.iter().find(|name| !has(name, false)) {
+        return Some(format!("it needs {missing}, which is not there"));
+    }
+    if let Some(present) = header.unless.iter().find(|name| has(name, true)) {
+        return Some(format!("there is a table {present}"));
+    }
+    let kept = header.needs.iter().find(|name| header.not_for_kept && kept.contains(name))?;
+    Some(format!("it is not for kept tables, and BACKUP_MODE keeps {kept}"))
+}
+
+/// Runs one file in one transaction; what it did before an error is undone.
+async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Result<()> {
+    let start = Instant::now();
+    let work = async {
+        let mut session = warehouse.connect().await?;
+        session
+            .execute(&format!(
+                "begin; set local lock_timeout = '5min'; set local search_path to {}",
+                ident(SCHEMA)
+            ))
+            .await?;
+        run_script(&mut session, &file.name, &file.sql).await?;
+        session.execute("commit").await?;
+        session.close().await;
+        Ok(())
+    };
+    work.await.map_err(|error: Error| error.context("enrichment"))?;
+    let table = file.header.needs.first().cloned().unwrap_or_else(|| TableName::new(SCHEMA, ""));
+    recorder.object(ObjectOutcome {
+        kind: "ENRICHMENT".to_owned(),
+        table,
+        name: file.name.clone(),
+        duration: start.elapsed(),
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::postgres::columns::RelationKind;
+
+    fn reason(header: &str, there: &[(&str, RelationKind)], kept: &[&str]) -> Option<String> {
+        let there: Vec<Relation> = there
+            .iter()
+            .map(|(name, kind)| Relation { name: TableName::new("public", *name), kind: *kind })
+            .collect();
+        let kept: Vec<TableName> = kept.iter().map(|name| TableName::new("public", *name)).collect();
+        reason_to_skip(&header::parse(header, "public").unwrap(), &there, &kept)
+    }
+
+    #[test]
+    fn a_file_is_run_where_all_that_it_needs_is_there() {
+        let header = "-- needs: a, v";
+        let there = [("a", RelationKind::Table), ("v", RelationKind::View)];
+        assert_eq!(reason(header, &there, &["a"]), None);
+        assert!(reason(header, &there[..1], &[]).unwrap().contains("public.v"));
+    }
+
+    #[test]
+    fn the_view_that_a_file_made_does_not_keep_it_from_being_run_again() {
+        let header = "-- needs: new\n-- unless: old";
+        assert_eq!(reason(header, &[("new", RelationKind::Table), ("old", RelationKind::View)], &[]), None);
+        let both = [("new", RelationKind::Table), ("old", RelationKind::Table)];
+        assert!(reason(header, &both, &[]).unwrap().contains("there is a table public.old"));
+    }
+
+    #[test]
+    fn a_kept_table_keeps_a_file_away_that_says_so() {
+        let header = "-- needs: a, b\n-- not for kept tables";
+        let there = [("a", RelationKind::Table), ("b", RelationKind::Table)];
+        assert_eq!(reason(header, &there, &["c"]), None);
+        assert!(reason(header, &there, &["b"]).unwrap().contains("keeps public.b"));
+    }
+}

@@ -1,0 +1,158 @@
+//! Step **finish**: what may only come once rows and indexes are there: late views, rules, policies, triggers, sequence
+//! values, materialized views, comments.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::load::{build, is_index};
+use super::schema::Built;
+use super::source::Facts;
+use crate::adapters::ledger::Recorder;
+use crate::adapters::postgres::archive::{Archive, Entry};
+use crate::adapters::postgres::{Database, Session, ident};
+use crate::error::{ErrorKind, Result};
+use crate::ids::TableName;
+use crate::outcome::{ObjectOutcome, Skipped};
+use crate::replication::plan::Plan;
+
+const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
+
+/// Makes what is left, in one transaction, but for the materialized views: filling one may take long.
+///
+/// # Errors
+/// An object cannot be made or filled.
+pub(super) async fn run(
+    warehouse: &Database,
+    archive: &Archive,
+    plan: &Plan,
+    built: &Built,
+    facts: &Facts,
+    recorder: &Recorder,
+) -> Result<()> {
+    let mut session = warehouse.connect().await?;
+    session.execute("begin").await?;
+    session.execute(SCRIPT_SETTINGS).await?;
+    let late: Vec<&Entry> = plan
+        .after
+        .iter()
+        .filter(|id| !built.left_out.contains(id))
+        .filter_map(|id| archive.entry(*id))
+        .filter(|entry| !is_defined_by_the_catalog(entry))
+        .collect();
+    for entry in late.iter().filter(|entry| entry.kind.name() != "COMMENT") {
+        session
+            .execute(&entry.definition)
+            .await
+            .map_err(|error| error.context(format!("cannot make {}", entry.label())))?;
+    }
+    let loaded: BTreeSet<i64> = built.tables.iter().map(|table| table.oid).collect();
+    // Indexes of materialized views, which no table's rows wait for.
+    let of_views = |relation: &i64, partitioned: bool| !loaded.contains(relation) && !partitioned;
+    for definition in
+        built.definitions.iter().filter(|d| is_index(d) && of_views(&d.relation, d.is_partitioned))
+    {
+        build(&mut session, definition, recorder).await?;
+    }
+    for definition in built.definitions.iter().filter(|definition| definition.kind.starts_with("TRIGGER")) {
+        build(&mut session, definition, recorder).await?;
+    }
+    set_sequences(&mut session, archive, plan, built, facts).await?;
+    for entry in late.iter().filter(|entry| entry.kind.name() == "COMMENT") {
+        comment(&mut session, entry, recorder).await?;
+    }
+    session.execute("commit").await?;
+    refresh(&mut session, archive, built, facts, recorder).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Made from the catalog's own definition, not from the archive's text.
+fn is_defined_by_the_catalog(entry: &Entry) -> bool {
+    matches!(entry.kind.name(), "INDEX" | "INDEX ATTACH" | "CONSTRAINT" | "FK CONSTRAINT" | "TRIGGER")
+}
+
+/// A comment may be on a foreign key that `RESTORE_FK_CONSTRAINTS` left out.
+async fn comment(session: &mut Session, entry: &Entry, recorder: &Recorder) -> Result<()> {
+    match session
+        .execute(&format!("savepoint remark;\n{}\n;release savepoint remark", entry.definition))
+        .await
+    {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Connection => Err(error),
+        Err(error) => {
+            session.execute("rollback to savepoint remark").await?;
+            recorder
+                .skipped(Skipped { object: entry.label(), reason: error.to_string(), definition: None })
+                .await
+        }
+    }
+}
+
+/// Sets the sequences that the archive made, those of identity columns included.
+async fn set_sequences(
+    session: &mut Session,
+    archive: &Archive,
+    plan: &Plan,
+    built: &Built,
+    facts: &Facts,
+) -> Result<()> {
+    let made: BTreeSet<TableName> = plan
+        .before
+        .iter()
+        .filter(|id| !built.left_out.contains(id))
+        .filter_map(|id| archive.entry(*id))
+        .filter(|entry| entry.kind.name() == "SEQUENCE")
+        .filter_map(Entry::table_name)
+        .collect();
+    for value in facts.sequences.iter().filter(|value| made.contains(&value.sequence)) {
+        let name = ident::literal(&ident::table(&value.sequence));
+        session
+            .execute(&format!("select pg_catalog.setval({name}, {}, {})", value.value, value.is_called))
+            .await
+            .map_err(|error| error.context(format!("cannot set sequence {}", value.sequence)))?;
+    }
+    Ok(())
+}
+
+/// Fills the materialized views in the archive's order, in which none comes before what it reads.
+async fn refresh(
+    session: &mut Session,
+    archive: &Archive,
+    built: &Built,
+    facts: &Facts,
+    recorder: &Recorder,
+) -> Result<()> {
+    let made =
+        |entry: &&Entry| entry.kind.name() == "MATERIALIZED VIEW" && !built.left_out.contains(&entry.id);
+    let ours = archive
+        .entries
+        .iter()
+        .filter(made)
+        .filter_map(Entry::table_name)
+        .filter(|name| facts.populated.contains(name));
+    let there: BTreeSet<TableName> = crate::adapters::postgres::catalog::objects(session)
+        .await?
+        .iter()
+        .filter(|object| object.kind == "materialized view")
+        .map(|object| object.name())
+        .collect();
+    let ours = ours.filter(|name| there.contains(name)).map(|name| (ident::table(&name), name));
+    for (sql_name, name) in ours {
+        let start = Instant::now();
+        session.execute(&format!("refresh materialized view {sql_name}")).await?;
+        let kind = "MATERIALIZED VIEW DATA".to_owned();
+        recorder.object(ObjectOutcome {
+            kind,
+            name: name.name.clone(),
+            table: name,
+            duration: start.elapsed(),
+        });
+    }
+    for identity in &built.refresh_others {
+        if let Err(error) = session.execute(&format!("refresh materialized view {identity}")).await {
+            let object = format!("rows of materialized view {identity}");
+            recorder.skipped(Skipped { object, reason: error.to_string(), definition: None }).await?;
+        }
+    }
+    Ok(())
+}

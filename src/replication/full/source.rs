@@ -1,0 +1,251 @@
+//! Where the full stage reads from: the live database under one exported snapshot, or a pg_dump archive. Both give the same
+//! two things: an archive with the schema, and the rows of one table as a COPY stream.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::rows::RowReader;
+use crate::adapters::postgres::archive::Archive;
+use crate::adapters::postgres::catalog::{self, SequenceValue, TableSize};
+use crate::adapters::postgres::tools::{Tools, Version};
+use crate::adapters::postgres::{Database, Session};
+use crate::adapters::process;
+use crate::config::{BackupSource, Config};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::TableName;
+
+/// How long the source's locks are waited for: a migration that runs at night may hold one.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long pg_dump may take for a schema.
+const SCHEMA_DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// Proxies cut connections that are silent for long.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// What the schema alone does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The sequences' values.
+    pub sequences: Vec<SequenceValue>,
+    /// The materialized views that hold rows.
+    pub populated: BTreeSet<TableName>,
+}
+
+/// An opened source.
+#[derive(Debug)]
+pub struct Source {
+    /// Its schema.
+    pub archive: Arc<Archive>,
+    /// What the schema alone does not say.
+    pub facts: Facts,
+    /// Its tables' sizes, largest first; an archive does not say.
+    pub sizes: Vec<TableSize>,
+    /// What it has that is not carried and not in the archive: `3 large objects`.
+    pub not_carried: Vec<(String, i64)>,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Rows {
+    Live { database: Database, snapshot: Snapshot },
+    Archive { tools: Tools, work_dir: PathBuf },
+}
+
+impl Source {
+    /// Opens the source. The warehouse is not touched.
+    ///
+    /// # Errors
+    /// It cannot be reached or read, or the tools do not fit its version.
+    pub async fn open(config: &Config, tools: &Tools) -> Result<Self> {
+        match &config.replication.backup_source {
+            BackupSource::Live => Self::open_live(config, tools).await,
+            BackupSource::Path(path) => Self::open_archive(path, tools, &config.replication.work_dir).await,
+        }
+    }
+
+    async fn open_live(config: &Config, tools: &Tools) -> Result<Self> {
+        let url = config.databases.source.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Configuration, "SOURCE_DATABASE_URL: not set, but BACKUP_SOURCE is live")
+        })?;
+        let database = Database::new(url, "source")?;
+        let mut session = database.connect().await?;
+        let identity = catalog::identity(&mut session).await?;
+        tools.check_server(Version::from_number(identity.server_version.unsigned_abs()))?;
+        let snapshot = Snapshot::take(session).await?;
+        let file = TemporaryFile::new(&config.replication.work_dir, "schema.dump");
+        process::run(&tools.dump_schema(url, &snapshot.name, LOCK_WAIT, &file.0), SCHEMA_DEADLINE).await?;
+        let archive = Archive::open(&file.0).await?;
+        drop(file);
+        let mut session = snapshot.session.lock().await;
+        let (populated, sequences) = catalog::carried_facts(&mut session).await?;
+        let sizes = catalog::sizes(&mut session).await?;
+        let not_carried = catalog::not_carried(&mut session).await?;
+        drop(session);
+        Ok(Self {
+            archive: Arc::new(archive),
+            facts: Facts { sequences, populated: populated.into_iter().collect() },
+            sizes,
+            not_carried,
+            rows: Rows::Live { database, snapshot },
+        })
+    }
+
+    async fn open_archive(path: &Path, tools: &Tools, work_dir: &Path) -> Result<Self> {
+        let archive = Archive::open(path).await?;
+        tools.check_archive(&archive.header)?;
+        let facts = facts_of(&archive);
+        let rows = Rows::Archive { tools: tools.clone(), work_dir: work_dir.to_owned() };
+        Ok(Self { archive: Arc::new(archive), facts, sizes: Vec::new(), not_carried: Vec::new(), rows })
+    }
+
+    /// Opens `jobs` readers of rows; all of them see the same moment of the source.
+    ///
+    /// # Errors
+    /// The source cannot be reached, or its snapshot is gone.
+    pub async fn readers(&self, jobs: usize) -> Result<Vec<RowReader>> {
+        let mut readers = Vec::with_capacity(jobs);
+        for _ in 0..jobs {
+            readers.push(match &self.rows {
+                Rows::Live { database, snapshot } => {
+                    RowReader::Live(Box::new(snapshot.share(database).await?))
+                }
+                Rows::Archive { tools, work_dir } => RowReader::Archive {
+                    tools: tools.clone(),
+                    archive: self.archive.clone(),
+                    work_dir: work_dir.clone(),
+                },
+            });
+        }
+        Ok(readers)
+    }
+
+    /// Whether the rows come from a running server.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.rows, Rows::Live { .. })
+    }
+}
+
+/// A moment of the source, held by one transaction: as long as it lives, others can read the same moment, and nobody
+/// can truncate, rewrite or drop a table (those would show as empty in an older snapshot).
+#[derive(Debug)]
+struct Snapshot {
+    name: String,
+    session: Arc<Mutex<Session>>,
+    keepalive: JoinHandle<()>,
+}
+
+impl Snapshot {
+    async fn take(mut session: Session) -> Result<Self> {
+        session.execute("begin isolation level repeatable read read only").await?;
+        let name = catalog::text(&mut session, "select pg_export_snapshot()").await?;
+        let tables =
+            catalog::names(&mut session, include_str!("../../../sql/catalog/readable_tables.sql")).await?;
+        if !tables.is_empty() {
+            let wait = LOCK_WAIT.as_millis();
+            session
+                .execute(&format!(
+                    "set local lock_timeout = {wait}; lock table {} in access share mode",
+                    tables.join(", ")
+                ))
+                .await
+                .map_err(|error| error.context("cannot hold the source's tables"))?;
+        }
+        let session = Arc::new(Mutex::new(session));
+        let kept = session.clone();
+        let keepalive = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEEPALIVE).await;
+                if kept.lock().await.execute("select 1").await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { name, session, keepalive })
+    }
+
+    async fn share(&self, database: &Database) -> Result<Session> {
+        let mut session = database.connect().await?;
+        let name = crate::adapters::postgres::ident::literal(&self.name);
+        session
+            .execute(&format!(
+                "begin isolation level repeatable read read only; set transaction snapshot {name}"
+            ))
+            .await
+            .map_err(|error| {
+                error
+                    .context("cannot share the source's snapshot")
+                    .hint("is the source behind a load balancer or a pooler? Name the server itself")
+            })?;
+        Ok(session)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.keepalive.abort();
+    }
+}
+
+/// A file that goes when it is dropped.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(folder: &Path, name: &str) -> Self {
+        Self(folder.join(format!("nightferry-{}-{name}", ulid::Ulid::generate())))
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        // pg_dump may have failed before it made the file.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What an archive with rows says by itself.
+fn facts_of(archive: &Archive) -> Facts {
+    let mut facts = Facts::default();
+    for entry in &archive.entries {
+        let Some(name) = entry.table_name() else { continue };
+        match entry.kind.name() {
+            "SEQUENCE SET" => {
+                facts.sequences.extend(setval(&entry.definition).map(|(value, is_called)| SequenceValue {
+                    sequence: name,
+                    value,
+                    is_called,
+                }));
+            }
+            "MATERIALIZED VIEW DATA" => {
+                facts.populated.insert(name);
+            }
+            _ => {}
+        }
+    }
+    facts
+}
+
+/// The two last arguments of `SELECT pg_catalog.setval('public.s', 42, true);`, the one form that pg_dump writes.
+fn setval(definition: &str) -> Option<(i64, bool)> {
+    let mut arguments = definition.trim().strip_suffix(");")?.rsplit(", ");
+    let is_called = arguments.next()?.parse().ok()?;
+    Some((arguments.next()?.parse().ok()?, is_called))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_value_is_read_from_behind_whatever_the_name_holds() {
+        assert_eq!(
+            setval("SELECT pg_catalog.setval('public.\"a, 1, false\"', -42, true);\n\n"),
+            Some((-42, true))
+        );
+        assert_eq!(setval("SELECT 1;"), None);
+    }
+}

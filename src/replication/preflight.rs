@@ -1,0 +1,259 @@
+//! Looks at both sides before anything is changed: what `check` and `plan` print, and what guards the full stage.
+
+use serde::Serialize;
+
+use super::full::source::Source;
+use super::plan::{Finding, Plan, Treatment, World, plan};
+use crate::adapters::ledger::Ledger;
+use crate::adapters::postgres::catalog::{self, Identity, TableSize};
+use crate::adapters::postgres::tools::Tools;
+use crate::adapters::postgres::{Database, Session};
+use crate::config::{BackupSource, Config};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::TableName;
+use crate::outcome::Skipped;
+
+/// What the night would do, and what forbids it.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// What forbids the night.
+    pub problems: Vec<Finding>,
+    /// Worth knowing.
+    pub notes: Vec<Finding>,
+    /// Each table of the source.
+    pub tables: Vec<PlannedTable>,
+    /// The warehouse's objects that would be replaced.
+    pub would_drop: Vec<String>,
+    /// What would be left out.
+    pub left_out: Vec<Skipped>,
+}
+
+/// What the night would do with a table.
+#[derive(Debug, Serialize)]
+pub struct PlannedTable {
+    /// Which one.
+    pub table: TableName,
+    /// `replaced`, `first load`, `incremental`, `untouched`.
+    pub treatment: &'static str,
+    /// The planner's estimate of its rows; an archive does not say.
+    pub rows_estimate: Option<i64>,
+    /// Bytes on disk; an archive does not say.
+    pub bytes_estimate: Option<i64>,
+    /// Why it is not simply replaced; empty where it is.
+    pub reason: &'static str,
+}
+
+/// Both sides, looked at.
+#[derive(Debug)]
+pub struct Examined {
+    source: Option<Source>,
+    plan: Plan,
+    world: World,
+    problems: Vec<Finding>,
+    notes: Vec<Finding>,
+}
+
+/// Looks at both sides and plans the night; changes nothing.
+///
+/// # Errors
+/// None of a side's own: what is wrong with a side is a problem among the others.
+pub async fn examine(config: &Config) -> Result<Examined> {
+    let mut problems = Vec::new();
+    let mut notes = Vec::new();
+    let source = keep(&mut problems, "source", open_source(config).await);
+    let world = keep(&mut problems, "warehouse", read_world(config, &mut notes).await);
+    if let Some(text) = keep(&mut problems, "databases", same_database(config, &mut notes).await).flatten() {
+        problems.push(Finding::new(
+            "databases",
+            text,
+            "SOURCE_DATABASE_URL and TARGET_DATABASE_URL must name two databases",
+        ));
+    }
+    let known = world.is_some();
+    let world = world.unwrap_or_default();
+    let plan = match &source {
+        // Without the warehouse there is nothing to plan against.
+        Some(source) if known => plan(&source.archive.entries, &config.replication.modes, &world),
+        _ => Plan::default(),
+    };
+    problems.extend(plan.problems.iter().cloned());
+    Ok(Examined { source, plan, world, problems, notes })
+}
+
+/// An error of one side becomes a problem, so that the other side is still looked at.
+fn keep<T>(problems: &mut Vec<Finding>, subject: &str, result: Result<T>) -> Option<T> {
+    result
+        .map_err(|error| {
+            let hint = error.operator_hint().unwrap_or_default().to_owned();
+            problems.push(Finding::new(subject, error.to_string(), hint));
+        })
+        .ok()
+}
+
+async fn open_source(config: &Config) -> Result<Source> {
+    let tools = Tools::find(config.replication.pg_bin_dir.as_deref()).await?;
+    Source::open(config, &tools).await
+}
+
+async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> {
+    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let mut session = warehouse.connect().await?;
+    may_create(&mut session).await?;
+    let mut world = World {
+        objects: catalog::objects(&mut session).await?,
+        schemas: catalog::names(&mut session, "select nspname::text from pg_namespace")
+            .await?
+            .into_iter()
+            .collect(),
+        extensions: catalog::names(&mut session, "select extname::text from pg_extension")
+            .await?
+            .into_iter()
+            .collect(),
+        available_extensions: catalog::names(&mut session, "select name::text from pg_available_extensions")
+            .await?
+            .into_iter()
+            .collect(),
+        ..World::default()
+    };
+    if let Some(ledger) = Ledger::open_existing(&warehouse).await? {
+        world.adopted = ledger.adopted().await?;
+        world.brought =
+            ledger.live_objects().await?.into_iter().map(|object| (object.kind, object.identity)).collect();
+    }
+    if world.adopted.is_none() {
+        notes.push(Finding::new("warehouse", "no night was here before", ""));
+    }
+    session.close().await;
+    Ok(world)
+}
+
+async fn may_create(session: &mut Session) -> Result<()> {
+    let may =
+        catalog::text(session, "select has_database_privilege(current_database(), 'CREATE')::text").await?;
+    if may == "true" {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Privilege, "the role may not create schemas in the warehouse")
+        .hint("as the database's owner: GRANT CREATE ON DATABASE ... TO the role"))
+}
+
+/// Whether both URLs lead to one database, in words.
+async fn same_database(config: &Config, notes: &mut Vec<Finding>) -> Result<Option<String>> {
+    let (BackupSource::Live, Some(source_url)) =
+        (&config.replication.backup_source, &config.databases.source)
+    else {
+        return Ok(None);
+    };
+    let (source, warehouse) =
+        (Database::new(source_url, "source")?, Database::new(&config.databases.warehouse, "warehouse")?);
+    let (Ok(mut at_source), Ok(mut at_warehouse)) = (source.connect().await, warehouse.connect().await)
+    else {
+        // Said already, with the reason.
+        return Ok(None);
+    };
+    let (one, other) =
+        (catalog::identity(&mut at_source).await?, catalog::identity(&mut at_warehouse).await?);
+    note_versions(&one, &other, notes);
+    let same_cluster = one.system_identifier.is_some() && one.system_identifier == other.system_identifier;
+    // A standby has the identifier of its primary: writing to one is reading from the other.
+    if same_cluster && one.database_oid == other.database_oid {
+        return Ok(Some(
+            "source and warehouse are the same database (same system identifier and database oid)".into(),
+        ));
+    }
+    if one.database_oid == other.database_oid
+        && catalog::sees_lock_of(&mut at_source, &mut at_warehouse).await?
+    {
+        return Ok(Some(
+            "source and warehouse are the same database (a lock taken in one is seen in the other)".into(),
+        ));
+    }
+    Ok(None)
+}
+
+fn note_versions(source: &Identity, warehouse: &Identity, notes: &mut Vec<Finding>) {
+    let (from, to) = (source.server_version / 10_000, warehouse.server_version / 10_000);
+    if from > to {
+        let text = format!(
+            "PostgreSQL {from}, newer than the warehouse's {to}: what only the newer one knows cannot be made"
+        );
+        notes.push(Finding::new("source", text, "upgrade the warehouse first"));
+    }
+}
+
+impl Examined {
+    /// Lets the night go on, or refuses with every problem at once.
+    ///
+    /// # Errors
+    /// There are problems.
+    pub async fn admit(self, ledger: &Ledger) -> Result<(Source, Plan)> {
+        if !self.problems.is_empty() {
+            let lines: Vec<String> = self
+                .problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.subject, problem.text))
+                .collect();
+            let hints: Vec<&str> = self
+                .problems
+                .iter()
+                .map(|problem| problem.hint.as_str())
+                .filter(|hint| !hint.is_empty())
+                .collect();
+            return Err(Error::new(ErrorKind::Refused, lines.join("; ")).hint(hints.join("; ")));
+        }
+        if self.world.adopted.is_none() {
+            ledger.adopt(&[]).await?;
+        }
+        match self.source {
+            Some(source) => Ok((source, self.plan)),
+            None => Err(Error::new(ErrorKind::Internal, "the source was not opened")),
+        }
+    }
+
+    fn inspection(self) -> Inspection {
+        let size = |table: &TableName| -> Option<&TableSize> {
+            self.source
+                .as_ref()?
+                .sizes
+                .iter()
+                .find(|size| size.schema_name == table.schema && size.table_name == table.name)
+        };
+        let tables = self.plan.treatments.iter().map(|(table, treatment)| PlannedTable {
+            table: table.clone(),
+            treatment: treatment.name(),
+            rows_estimate: size(table).map(|size| size.rows_estimate),
+            bytes_estimate: size(table).map(|size| size.bytes),
+            reason: reason(*treatment),
+        });
+        let mut left_out = self.plan.left_out.clone();
+        for (object, number) in self.source.iter().flat_map(|source| &source.not_carried) {
+            let reason = "not carried by nightferry".to_owned();
+            left_out.push(Skipped { object: format!("{number} {object}"), reason, definition: None });
+        }
+        let would_drop = self.world.objects.iter().filter(|object| self.plan.may_replace(object));
+        Inspection {
+            tables: tables.collect(),
+            would_drop: would_drop.map(|object| object.label()).collect(),
+            left_out,
+            problems: self.problems,
+            notes: self.notes,
+        }
+    }
+}
+
+fn reason(treatment: Treatment) -> &'static str {
+    match treatment {
+        Treatment::Replaced => "",
+        Treatment::FirstLoad => "incremental, but the warehouse lacks it: loaded whole this once",
+        Treatment::Incremental => "incremental in BACKUP_MODE: appended by the next stage",
+        Treatment::Untouched => "none in BACKUP_MODE, or adopted as kept",
+    }
+}
+
+/// What `check` and `plan` print; changes nothing.
+///
+/// # Errors
+/// As [`examine`].
+pub async fn inspect(config: &Config) -> Result<Inspection> {
+    Ok(examine(config).await?.inspection())
+}

@@ -1,0 +1,119 @@
+//! The web process. For now it answers a platform's health checks; it reads, and never starts anything.
+
+use actix_web::dev::Server;
+use actix_web::{App, HttpResponse, HttpServer, get};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long open requests may take once the process is asked to stop, in seconds.
+const TIME_TO_STOP: u64 = 5;
+
+/// A web server that has its port and does not answer yet.
+pub struct Site {
+    server: Server,
+    port: u16,
+}
+
+impl Site {
+    /// Takes the port; 0 takes a free one. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used.
+    pub fn bind(host: &str, port: u16) -> Result<Self> {
+        let doing = |error: std::io::Error| {
+            Error::new(ErrorKind::Configuration, format!("cannot listen on port {port}"))
+                .hint("is another process listening there? Set PORT to a free one")
+                .because(error)
+        };
+        let http = HttpServer::new(|| App::new().service(index).service(health))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(TIME_TO_STOP)
+            .bind((host, port))
+            .map_err(doing)?;
+        let port = http.addrs().first().map_or(port, std::net::SocketAddr::port);
+        Ok(Self { server: http.run(), port })
+    }
+
+    /// The port it has.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Answers requests until `stop` is cancelled; those that are open then are ended first.
+    ///
+    /// # Errors
+    /// The server breaks.
+    pub async fn run_until(self, stop: CancellationToken) -> Result<()> {
+        let handle = self.server.handle();
+        let stopping = async {
+            stop.cancelled().await;
+            handle.stop(true).await;
+        };
+        let serving = self.server;
+        tokio::pin!(serving, stopping);
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = &mut stopping => serving.await,
+        };
+        ended.map_err(|error| Error::new(ErrorKind::Internal, "the web server broke").because(error))
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+#[get("/")]
+async fn index() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "name": "nightferry", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+#[get("/health")]
+async fn health() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    async fn get(port: u16, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_answers_on_a_port_of_its_own_until_it_is_stopped() {
+        let site = Site::bind("127.0.0.1", 0).unwrap();
+        let port = site.port();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(site.run_until(stop.clone()));
+        assert!(get(port, "/").await.starts_with("HTTP/1.1 200 OK"));
+        assert!(get(port, "/health").await.ends_with(r#"{"status":"ok"}"#));
+        assert!(get(port, "/other").await.starts_with("HTTP/1.1 404"));
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error_that_names_it() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = Site::bind("127.0.0.1", port).unwrap_err();
+        assert!(error.to_string().contains(&format!("port {port}")), "{error}");
+        assert!(error.operator_hint().unwrap().contains("PORT"));
+    }
+}

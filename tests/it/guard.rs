@@ -1,0 +1,96 @@
+//! The guard: what is refused before anything is changed.
+
+use nightferry::error::ErrorKind;
+use nightferry::ids::Stage;
+
+use crate::support::compare::{Except, Facts, assert_equal};
+use crate::support::{TestDatabase, TestNight};
+
+async fn facts(database: &TestDatabase) -> Facts {
+    Facts::of(&mut database.connect().await, &Except::nothing()).await
+}
+
+#[tokio::test]
+async fn the_same_database_on_both_sides_is_refused_however_it_is_spelled() {
+    let night = TestNight::of_shapes().await;
+    let before = facts(&night.source).await;
+    let url = night.source.url().to_owned();
+    for spelling in [url.clone(), url.replace("127.0.0.1", "localhost"), format!("{url}?sslmode=disable")] {
+        let error =
+            night.try_run(Stage::FullReplication, &[("TARGET_DATABASE_URL", &spelling)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains("same database"), "{error}");
+        assert!(!error.to_string().contains(&night.source.password()), "{error}");
+    }
+    assert_eq!(before.differences(&facts(&night.source).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn two_databases_of_one_cluster_are_not_the_same() {
+    let night =
+        TestNight::between(crate::support::Cluster::of_sources(), crate::support::Cluster::of_sources())
+            .await;
+    night.source_fixture("shapes.sql");
+    night.full(&[]).await;
+    assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
+}
+
+#[tokio::test]
+async fn a_warehouse_with_tables_of_others_is_refused_until_it_is_adopted() {
+    let night = TestNight::of_shapes().await;
+    night
+        .warehouse_sql(
+            "create table users (somebody text); insert into users values ('else');
+             create table \"theirs alone\" (id int); insert into \"theirs alone\" values (1);
+             create table slug (kept int); insert into slug values (7)",
+        )
+        .await;
+    let before = facts(&night.warehouse).await;
+    let error = night.try_run(Stage::FullReplication, &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(
+        error.to_string().contains("users") && error.operator_hint().unwrap().contains("adopt"),
+        "{error}"
+    );
+    assert_eq!(before.differences(&facts(&night.warehouse).await), Vec::<String>::new());
+
+    let config = night.config(&[]);
+    let listed = nightferry::replication::adoption::list(&config).await.unwrap();
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    nightferry::replication::adoption::accept(&config, &["slug".to_owned()]).await.unwrap();
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select count(*) from users").await, "2000");
+    assert_eq!(night.warehouse.rows("select * from slug").await, ["7"]);
+    assert_eq!(night.warehouse.rows("select * from \"theirs alone\"").await, ["1"]);
+}
+
+#[tokio::test]
+async fn tables_in_schemas_that_the_night_does_not_touch_need_no_adoption() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int)").await;
+    night.warehouse_sql("create schema bi create table targets (id int)").await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select count(*) from bi.targets").await, "0");
+}
+
+#[tokio::test]
+async fn every_problem_is_said_at_once_and_nothing_is_changed() {
+    let night = TestNight::of_shapes().await;
+    night.warehouse_sql("create table users (somebody text)").await;
+    let before = facts(&night.warehouse).await;
+    let modes = r#"{"no such table":"none","nor-this":"incremental"}"#;
+    let error = night.try_run(Stage::FullReplication, &[("BACKUP_MODE", modes)]).await.unwrap_err();
+    for word in ["no such table", "nor-this", "users"] {
+        assert!(error.to_string().contains(word), "{word} is missing in: {error}");
+    }
+    assert_eq!(before.differences(&facts(&night.warehouse).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_reached_is_said_without_its_password() {
+    let night = TestNight::new().await;
+    let wrong = night.source.url().replace(&night.source.name(), "no_such_database");
+    let error = night.try_run(Stage::FullReplication, &[("SOURCE_DATABASE_URL", &wrong)]).await.unwrap_err();
+    assert!(error.to_string().contains("no_such_database"), "{error}");
+    assert!(!error.to_string().contains("s3cr"), "{error}");
+}

@@ -1,0 +1,113 @@
+//! A night over the night before: the source has changed, and the warehouse holds things of its own.
+
+use crate::support::TestNight;
+use crate::support::compare::{Except, assert_equal};
+
+/// What people do to a database between two nights.
+const A_DAY: &str = r#"
+    delete from "knowledge-elements" where "Id" > 100;
+    insert into users ("firstName", mood) select 'new ' || g, 'ok' from generate_series(1, 100) g;
+    update "values" set x = 'changed' where id = 20;
+    alter table users add column "added today" text default 'x' not null;
+    alter table users rename column code to "renamed code";
+    drop view on_counted;
+    create view brand_new as select "added today" from users;
+    drop table scratch;
+    create table brand_new_table (id int primary key references users);
+    alter type mood rename value 'so so' to 'meh';
+    alter type mood add value 'new' before 'sad';
+    drop function slug(int, text, int[]);
+    create function slug(text, int, int) returns text language sql as 'select $1';
+    create or replace function numbers(n int) returns table (i int, square int) language sql as 'select 1, 1';
+    drop procedure tidy(text);
+    drop index users_slug;
+    create index users_slug on users ("added today");
+    alter table events detach partition events_2022;
+    create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
+    drop materialized view most_common;
+    drop schema "quote""d" cascade;
+    create schema later create table fresh (id int);
+    select nextval('code_numbers');
+    comment on table users is null;
+    refresh materialized view moods_count;
+    refresh materialized view on_key_view;
+"#;
+
+#[tokio::test]
+async fn a_second_night_over_the_first_brings_the_new_state_whole() {
+    let night = TestNight::of_shapes().await;
+    night.full(&[]).await;
+    for statement in A_DAY.split_inclusive(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        night.source_sql(statement).await;
+    }
+    night.full(&[]).await;
+    // A schema that the source dropped may stay, empty: it could hold what is not nightferry's.
+    let except = Except::nothing().schema("quote\"d").kind("other");
+    assert_equal(&night.source, &night.warehouse, &except).await;
+    let left = "select count(*) from pg_class where relnamespace = 'quote\"d'::regnamespace";
+    let there = night.warehouse.one("select count(*) from pg_namespace where nspname = 'quote\"d'").await;
+    assert!(there == "0" || night.warehouse.one(left).await == "0");
+}
+
+#[tokio::test]
+async fn three_nights_without_a_change_are_all_equal_from_live_and_archives_in_turn() {
+    let night = TestNight::of_shapes().await;
+    let archive = night.archive("custom");
+    for source in ["live", &archive, "live"] {
+        night.full(&[("BACKUP_SOURCE", source)]).await;
+        assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
+    }
+    let generations = "select count(*) from nightferry.generations where state = 'live'";
+    assert_eq!(night.warehouse.one(generations).await, "1");
+}
+
+#[tokio::test]
+async fn what_the_night_did_not_bring_is_left_alone() {
+    let night = TestNight::of_shapes().await;
+    night.full(&[]).await;
+    night
+        .warehouse_sql(
+            "create schema bi; create table bi.targets (id int primary key, mood text);
+             insert into bi.targets values (1, 'kept');
+             create table public.\"analyst's own\" (id serial primary key, note text);
+             insert into public.\"analyst's own\" (note) values ('mine');
+             create view bi.happy as select id, full_name from public.users where mood = 'happy';
+             create materialized view bi.moods as select mood, count(*) from public.users group by mood;
+             create function bi.people() returns setof public.users language sql as 'select * from public.users';
+             create function public.own() returns int language sql as 'select 1'",
+        )
+        .await;
+    let before = night.warehouse.one("select count(*) from bi.happy").await;
+    let outcome = night.full(&[]).await;
+    assert_eq!(night.warehouse.rows("select id, mood from bi.targets").await, ["1|kept"]);
+    assert_eq!(night.warehouse.rows("select id, note from \"analyst's own\"").await, ["1|mine"]);
+    assert_eq!(night.warehouse.one("select public.own()").await, "1");
+    assert_eq!(night.warehouse.one("select count(*) from bi.happy").await, before);
+    assert_eq!(night.warehouse.one("select count(*) from bi.moods").await, "5");
+    assert_eq!(night.warehouse.one("select count(*) from bi.people()").await, "2000");
+    assert_eq!(outcome.skipped, []);
+}
+
+#[tokio::test]
+async fn a_view_that_cannot_come_back_is_named_with_its_definition() {
+    let night = TestNight::of_shapes().await;
+    night.full(&[]).await;
+    night.warehouse_sql("create schema bi; create view bi.codes as select code from public.users").await;
+    night.source_sql("alter table users drop column code").await;
+    let outcome = night.full(&[]).await;
+    let named = outcome.skipped.iter().find(|skipped| skipped.object.contains("codes"));
+    let definition = named.and_then(|skipped| skipped.definition.as_deref());
+    assert!(definition.is_some_and(|sql| sql.contains("code")), "{:?}", outcome.skipped);
+}
+
+#[tokio::test]
+async fn readers_may_still_read_in_the_morning() {
+    let night = TestNight::of_shapes().await;
+    night.full(&[]).await;
+    night
+        .warehouse_sql("grant select on public.users to public; grant select (id) on \"values\" to public")
+        .await;
+    night.full(&[]).await;
+    let may = "select has_table_privilege('pg_monitor', 'public.users', 'select'), has_column_privilege('pg_monitor', 'public.values', 'id', 'select')";
+    assert_eq!(night.warehouse.one(may).await, "t|t");
+}

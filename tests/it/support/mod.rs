@@ -1,0 +1,17 @@
+//! What the tests stand on: throw-away servers, fresh databases for each test, and the comparer.
+
+mod cluster;
+pub(crate) mod compare;
+mod database;
+mod guarded;
+mod night;
+mod peers;
+mod redis;
+mod wait;
+
+pub(crate) use cluster::{Cluster, versions};
+pub(crate) use database::TestDatabase;
+pub(crate) use night::TestNight;
+pub(crate) use peers::{ContentApi, Webhook};
+pub(crate) use redis::RedisServer;
+pub(crate) use wait::until;
