@@ -20,5 +20,7 @@ mod interrupted;
 mod kept_tables;
 mod night;
 mod notification;
+mod queue;
+mod queue_chain;
 mod second_night;
 mod support;
