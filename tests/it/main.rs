@@ -4,16 +4,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 mod archive;
 mod archives;
 mod cli;
 mod cluster;
 mod comparing;
+mod content;
 mod copy;
+mod enrichment;
 mod foreign_keys;
 mod full;
 mod guard;
+mod incremental;
 mod interrupted;
 mod kept_tables;
+mod notification;
 mod second_night;
 mod support;
