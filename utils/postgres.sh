@@ -21,24 +21,29 @@ find_postgres() {
 
 # Installs distribution packages without starting a service or creating a cluster.
 install_packages() {
-  local root=()
+  local as_root=()
   if [[ $(id -u) -ne 0 ]]; then
     command -v sudo >/dev/null || { echo "missing: $*; install it as root, then run this again" >&2; return 1; }
-    root=(sudo)
+    as_root=(sudo)
   fi
-  command -v apt-get >/dev/null || { echo "missing: $*; this machine has no apt-get, install it by hand" >&2; return 1; }
+  command -v apt-get >/dev/null || { echo "missing: $*; there is no apt-get here, install it by hand" >&2; return 1; }
   echo "installing $*"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive bash -euc '
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive bash -euo pipefail -s -- "$@" <<'ROOT'
+    # The two settings by which Debian is told to leave services and clusters alone; taken away again at the end.
     policy=/usr/sbin/policy-rc.d
-    setting=/etc/postgresql-common/createcluster.d/nightferry.conf
-    [[ -e $policy ]] && policy=
-    trap '\''rm -f "$setting" ${policy:+"$policy"}'\'' EXIT
-    [[ -z $policy ]] || { printf "#!/bin/sh\nexit 101\n" >"$policy"; chmod +x "$policy"; }
-    mkdir -p "${setting%/*}"
-    echo "create_main_cluster = false" >"$setting"
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends "$@" >/dev/null
-  ' bash "$@"
+    clusters=/etc/postgresql-common/createcluster.d
+    clean_up() {
+      rm -f "$clusters/nightferry.conf" ${policy:+"$policy"}
+      rmdir -p --ignore-fail-on-non-empty "$clusters"
+    }
+    [[ ! -e $policy ]] || policy=
+    trap clean_up EXIT
+    [[ -z $policy ]] || { printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; }
+    mkdir -p "$clusters"
+    echo "create_main_cluster = false" >"$clusters/nightferry.conf"
+    apt-get update -qq </dev/null
+    apt-get install -qq -y --no-install-recommends "$@" </dev/null >/dev/null
+ROOT
 }
 
 # Makes sure that the server programs are there.
@@ -77,8 +82,8 @@ start_cluster() {
   shift 2
   bin=$(find_postgres) || return 1
   mkdir -p "$dir" || return 1
-  if [[ $(id -u) -eq 0 ]]; then chown "$(cluster_user)" "$dir" || return 1; fi
-  as_cluster_user bash -c 'umask 077; cat >"$1"' bash "$dir/password" <<<"$CLUSTER_PASSWORD" || return 1
+  (umask 077 && echo "$CLUSTER_PASSWORD" >"$dir/password") || return 1
+  if [[ $(id -u) -eq 0 ]]; then chown "$(cluster_user)" "$dir" "$dir/password" || return 1; fi
   if ! as_cluster_user "$bin/initdb" --pgdata="$dir/data" --username=postgres --pwfile="$dir/password" \
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1; then
     cat "$dir/initdb.log" >&2

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and says where")]
+
 mod archive;
 mod archives;
 mod cli;

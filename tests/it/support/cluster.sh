@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Appended to utils/postgres.sh and run by support/guarded.rs: a cluster in folder $1 with the settings that follow.
 # It lives as long as the pipe on standard input is open, which the kernel closes however the tests end.
 dir=$1

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Appended to utils/postgres.sh and run by support/guarded.rs: a Redis in folder $1, configured by $1/redis.conf.
 # It lives as long as the pipe on standard input is open, which the kernel closes however the tests end.
 dir=$1
