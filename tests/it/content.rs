@@ -19,6 +19,8 @@ async fn replicate(night: &TestNight, answer: &Value) -> StageOutcome {
 }
 
 fn content() -> Value {
+    // More digits than a float holds.
+    let delta: Value = serde_json::from_str("0.12345678901234567890123456789").unwrap();
     json!({
         "areas": [{"id": "area1", "name": "Données"}],
         "attachments": [{"id": "att1", "type": "image", "size": 12345678901234567_u64, "challengeId": "ch1"}],
@@ -27,7 +29,7 @@ fn content() -> Value {
         "skills": [{"id": "sk1", "name": "@web1", "level": 1, "pixValue": 4.00001, "tubeId": "tube1", "tutorialIds": ["t1", "t,2"]}],
         "challenges": [{
             "id": "ch1", "skillId": "sk1", "locales": ["fr", "fr-fr"], "embedUrl": "", "requireGafamWebsiteAccess": null,
-            "createdAt": "2024-01-01T00:30:00.000Z", "area": ["France", "Monde"], "delta": 0.1234567890123456789,
+            "createdAt": "2024-01-01T00:30:00.000Z", "area": ["France", "Monde"], "delta": delta,
             "instruction": "a tab\t, a line\n and \\N",
             "urlsToConsult": ["https://x.example/?a=1,2", "", "{\"q\"}", "NULL"]
         }],
@@ -56,7 +58,8 @@ async fn values_arrive_as_the_api_wrote_them() {
         night.warehouse.one(r#"select "requireGafamWebsiteAccess", "autoReply", shuffled, focus, "hasEmbedUrl", timer is null, "secondSkillId" is null from challenges"#).await,
         "f|f|f|f|f|t|t"
     );
-    assert_eq!(night.warehouse.one(r#"select size from attachments"#).await, "12345678901234567");
+    assert_eq!(night.warehouse.one("select size from attachments").await, "12345678901234567");
+    assert_eq!(night.warehouse.one("select delta from challenges").await, "0.12345678901234567890123456789");
     assert_eq!(
         night.warehouse.one(r#"select name, code, title, origin from competences"#).await,
         "Chercher|1.1|Chercher|"
