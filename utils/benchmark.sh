@@ -45,12 +45,13 @@ work=$(mktemp -d "${BENCH_DIR:-/tmp}/nightferry-benchmark.XXXXXX")
 chmod 755 "$work"
 running=
 clean_up() {
-  local status=$?
+  local status=$? name
   trap - EXIT
   trap '' INT TERM HUP
   [[ -z $running ]] || kill "$running" 2>/dev/null || true
-  stop_cluster "$work/source" || true
-  stop_cluster "$work/warehouse" || true
+  for name in source warehouse; do
+    stop_cluster "$work/$name" || echo "error: cannot stop the $name in $work" >&2
+  done
   rm -rf "$work"
   exit "$status"
 }

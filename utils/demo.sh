@@ -78,7 +78,7 @@ chmod 755 "$work"
 children=()
 
 clean_up() {
-  local status=$? child
+  local status=$? child name
   trap - EXIT
   # A signal in the middle of cleaning up must not leave half of it.
   trap '' INT TERM HUP
@@ -88,8 +88,9 @@ clean_up() {
     until_true 12 child_is_gone "$child" || kill -KILL "$child" 2>/dev/null || true
     wait "$child" 2>/dev/null || true
   done
-  stop_cluster "$work/source" || true
-  stop_cluster "$work/warehouse" || true
+  for name in source warehouse; do
+    stop_cluster "$work/$name" || echo "error: cannot stop the $name in $work" >&2
+  done
   rm -rf "$work"
   exit "$status"
 }
@@ -204,7 +205,7 @@ worker=$!
 children+=("$worker")
 
 night_is_over() {
-  child_is_gone "$worker" && return
+  child_is_gone "$worker" && return 0
   # No ledger before the worker's first contact with the warehouse.
   night=$(on_warehouse -At -v run="$run" 2>/dev/null <<'SQL' || true
 select status from nightferry.runs where run_id = :'run' and status <> 'running';

@@ -12,7 +12,8 @@ find_postgres() {
   if [[ -n ${PG_BIN_DIR:-} ]]; then
     [[ -x $PG_BIN_DIR/initdb ]] || { echo "PG_BIN_DIR has no initdb: $PG_BIN_DIR" >&2; return 1; }
     printf '%s\n' "$PG_BIN_DIR"
-    return
+    # A bare "return" would give the status of before the trap when a script stops its clusters in an EXIT trap.
+    return 0
   fi
   local newest
   newest=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
