@@ -49,10 +49,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         }
         let runs: Vec<_> =
             runnable.into_iter().map(|file| run_file(&warehouse, file, recorder).boxed()).collect();
-        stream::iter(runs)
-            .buffer_unordered(config.replication.jobs)
-            .try_collect::<Vec<()>>()
-            .await?;
+        stream::iter(runs).buffer_unordered(config.replication.jobs).try_collect::<Vec<()>>().await?;
     }
     tracing::info!("{}", events::ENRICHMENT_ENDED);
     Ok(())
