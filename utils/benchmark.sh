@@ -21,11 +21,11 @@ case ${1:-} in
   -*) usage >&2; exit 2 ;;
 esac
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=utils/postgres.sh
-source "$root/utils/postgres.sh"
+source "$repository/utils/postgres.sh"
 
-dataset=$(realpath "${1:-$root/utils/demo/source.sql}")
+dataset=$(realpath "${1:-$repository/utils/demo/source.sql}")
 scale=${2:-1}
 rounds=${ROUNDS:-3}
 jobs=${JOBS:-2}
@@ -35,9 +35,9 @@ need_postgres
 PG_BIN_DIR=$(find_postgres)
 export PG_BIN_DIR
 if [[ -z ${NIGHTFERRY:-} ]]; then
-  (cd "$root" && cargo build --release --locked --quiet)
+  (cd "$repository" && cargo build --release --locked --quiet)
   target=${CARGO_TARGET_DIR:-target}
-  [[ $target == /* ]] || target=$root/$target
+  [[ $target == /* ]] || target=$repository/$target
   NIGHTFERRY=$target/release/nightferry
 fi
 
@@ -63,11 +63,11 @@ query() { PGOPTIONS='-c client_min_messages=warning' "$PG_BIN_DIR/psql" -X -q -A
 now() { date +%s.%N; }
 minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a - b }'; }
 
-for name in source warehouse; do
-  port=$(free_port)
-  start_cluster "$work/$name" "$port" shared_buffers=256MB max_wal_size=4GB maintenance_work_mem=128MB autovacuum=off
-  declare "${name}_port=$port"
-done
+settings=(shared_buffers=256MB max_wal_size=4GB maintenance_work_mem=128MB autovacuum=off)
+source_port=$(free_port)
+start_cluster "$work/source" "$source_port" "${settings[@]}"
+warehouse_port=$(free_port)
+start_cluster "$work/warehouse" "$warehouse_port" "${settings[@]}"
 
 query -p "$source_port" -d postgres -c 'create database app'
 echo "loading $dataset at scale $scale"
@@ -101,7 +101,7 @@ ferry() {
   (
     cd "$work"
     exec env -i PATH="$PATH" PG_BIN_DIR="$PG_BIN_DIR" PG_RESTORE_JOBS="$jobs" RESTORE_FK_CONSTRAINTS="${FK:-true}" \
-      ENRICHMENT_DIR="$root/sql/enrichment" WORK_DIR="$work" LOG_FORMAT=json \
+      ENRICHMENT_DIR="$repository/sql/enrichment" WORK_DIR="$work" LOG_FORMAT=json \
       SOURCE_DATABASE_URL="postgres://postgres:$PGPASSWORD@127.0.0.1:$source_port/app" \
       TARGET_DATABASE_URL="postgres://postgres:$PGPASSWORD@127.0.0.1:$warehouse_port/dw" \
       "$NIGHTFERRY" run full-replication

@@ -28,9 +28,9 @@ for argument in "$@"; do
   esac
 done
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=utils/postgres.sh
-source "$root/utils/postgres.sh"
+source "$repository/utils/postgres.sh"
 
 NIGHT_LIMIT=600 # seconds
 
@@ -64,9 +64,9 @@ export PG_BIN_DIR
 
 if [[ -z ${NIGHTFERRY:-} ]]; then
   title "building nightferry"
-  (cd "$root" && cargo build --release --locked --quiet)
+  (cd "$repository" && cargo build --release --locked --quiet)
   target=${CARGO_TARGET_DIR:-target}
-  [[ $target == /* ]] || target=$root/$target
+  [[ $target == /* ]] || target=$repository/$target
   NIGHTFERRY=$target/release/nightferry
 fi
 
@@ -137,7 +137,7 @@ cluster warehouse analytics "$warehouse_password"
 warehouse_port=$port
 
 title "loading the source"
-on_source -q -f "$root/utils/demo/source.sql"
+on_source -q -f "$repository/utils/demo/source.sql"
 
 count_tables_and_rows() {
   cat <<'SQL'
@@ -152,7 +152,7 @@ export API_KEY HOOK_TOKEN
 API_KEY=$(password)
 HOOK_TOKEN="Bearer $(password)"
 mkdir "$work/peers"
-python3 "$root/utils/demo/peers.py" "$work/peers" &
+python3 "$repository/utils/demo/peers.py" "$work/peers" &
 children+=($!)
 until_true 20 test -s "$work/peers/port" || die "the content API and webhook receiver did not start"
 peers=http://127.0.0.1:$(cat "$work/peers/port")
@@ -163,7 +163,7 @@ settings=(
   "TARGET_DATABASE_URL=postgres://analytics:$warehouse_password@127.0.0.1:$warehouse_port/warehouse"
   "PG_BIN_DIR=$PG_BIN_DIR"
   "BACKUP_MODE={\"answers\":\"incremental\"}"
-  "ENRICHMENT_DIR=$root/sql/enrichment"
+  "ENRICHMENT_DIR=$repository/sql/enrichment"
   "WORK_DIR=$work"
   "LCMS_API_URL=$peers"
   "LCMS_API_KEY=$API_KEY"

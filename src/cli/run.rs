@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
 
 fn stopped(signal: &str) -> Error {
     Error::new(ErrorKind::Interrupted, format!("stopped by {signal} before the end"))
-        .hint("nothing that was half done is kept: run the stage again")
+        .hint("run it again: until then tables that it was filling may be empty")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::run::{Ground, close, holder, interrupted, log_failure};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events;
 use crate::ids::RunId;
 use crate::outcome::millis;
@@ -160,7 +160,7 @@ impl Worker {
 
     /// Pushes what follows, or closes the run. Gives the result back for the queue's records.
     async fn follow(&self, job: &Job, result: Result<()>, ledger: Option<&Ledger>) -> Result<()> {
-        let end = result.as_ref().map(|()| ()).map_err(|error| error.kind());
+        let end = result.as_ref().copied().map_err(Error::kind);
         match flow::after(job.stage, job.attempt, end, &self.policy, fastrand::f64()) {
             Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
             Next::Retry { delay, attempt } => {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, SubsecRound, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,8 @@ const TOO_LATE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 /// # Errors
 /// The pattern names none.
 pub fn next_tick(pattern: &Cron, timezone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    let mut from = now.with_timezone(&timezone);
+    // The library carries parts of a second over to what it finds.
+    let mut from = now.with_timezone(&timezone).trunc_subsecs(0);
     loop {
         let tick = pattern.find_next_occurrence(&from, false).map_err(|error| {
             Error::new(ErrorKind::Configuration, format!("SCHEDULE {:?} has no next time", pattern.as_str()))
@@ -152,6 +153,14 @@ mod tests {
     fn a_worker_that_starts_in_the_second_round_does_not_run_it_again() {
         assert_eq!(ticks("30 2 * * *", "2026-10-25T01:05:00Z", 1), ["2026-10-26 01:30Z"]);
         assert_eq!(ticks("30 2 * * *", "2026-10-25T01:45:00Z", 1), ["2026-10-26 01:30Z"]);
+    }
+
+    #[test]
+    fn a_tick_is_a_whole_second_whenever_it_was_asked_for() {
+        let pattern = CronParser::new().parse("10 5 * * *").unwrap();
+        let now: DateTime<Utc> = "2026-11-20T04:09:59.900Z".parse().unwrap();
+        let tick = next_tick(&pattern, chrono_tz::Europe::Paris, now).unwrap();
+        assert_eq!(tick.to_rfc3339(), "2026-11-20T04:10:00+00:00");
     }
 
     #[test]

@@ -354,8 +354,7 @@ impl Plan {
             let follows = match carriage(entry) {
                 Carriage::Before => false,
                 Carriage::After => true,
-                // A comment goes with what it is about; one on an extension needs the extension's owner.
-                Carriage::Comment if entry.definition.starts_with("COMMENT ON EXTENSION ") => continue,
+                // A comment goes with what it is about.
                 Carriage::Comment => entry.dependencies.iter().any(|id| after.contains(id)),
                 Carriage::Data | Carriage::Ignored | Carriage::NotCarried => continue,
             };

@@ -30,8 +30,10 @@ pub fn resolve(written: &str, tables: &[TableName]) -> Result<TableName, String>
 
 fn nearest(written: &str, tables: &[TableName]) -> Option<String> {
     let score = |candidate: &str| strsim::normalized_damerau_levenshtein(written, candidate);
+    // From behind, since the last of equals wins: the first table is the nearest.
     tables
         .iter()
+        .rev()
         .map(|table| {
             let short = if table.schema == "public" { table.name.clone() } else { table.to_string() };
             (score(&short).max(score(&table.name)), short)

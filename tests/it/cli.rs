@@ -1,4 +1,4 @@
-//! What a user of the command line sees: help, exit codes, errors. Nothing here needs a server.
+//! What a user of the command line sees: help, exit codes, errors, answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::support::TestNight;
 
 const COMMANDS: [&str; 7] = ["run", "check", "plan", "restart", "worker", "web", "adopt"];
 
@@ -175,4 +177,60 @@ fn the_web_process_answers_and_stops_well_when_asked() {
         assert_eq!(web.exit_code(Duration::from_secs(10)), Some(0));
         assert!(lines.all(|line| line.unwrap().starts_with('{')));
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_stop_ends_well_and_soon() {
+    let night = TestNight::new().await;
+    for signal in ["TERM", "INT"] {
+        let child = night.command(&["worker"], &[]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut worker = Running(child);
+        let mut lines = BufReader::new(worker.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let ready = lines.find(|line| line.contains("schedule.next")).unwrap();
+        worker.ask_to_stop(signal);
+        assert_eq!(worker.exit_code(Duration::from_secs(10)), Some(0), "{ready}");
+        let rest: Vec<String> = lines.collect();
+        assert!(
+            rest.iter().any(|line| line.contains("worker.stopping") && line.contains(signal)),
+            "{rest:?}"
+        );
+        assert!(rest.iter().all(|line| line.starts_with('{')), "{rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_and_a_plan_answer_and_change_nothing() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create table users (id int primary key); insert into users values (1), (2); analyze users",
+        )
+        .await;
+    let check = night.binary(&["check"], &[]).await;
+    assert_eq!(check.status.code(), Some(0), "{}", stderr(&check));
+    assert!(stdout(&check).starts_with("No problem found: a night can run.\n"), "{}", stdout(&check));
+    let plan = night.binary(&["plan"], &[]).await;
+    assert!(stdout(&plan).contains("\n  public.users  replaced"), "{}", stdout(&plan));
+    let plan = night.binary(&["plan", "--json"], &[]).await;
+    let answer: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(answer["tables"][0]["table"]["name"], "users");
+    assert_eq!(answer["tables"][0]["rows_estimate"], 2);
+    // The warehouse was not even given a ledger.
+    night.warehouse_sql("create schema nightferry").await;
+}
+
+#[tokio::test]
+async fn a_run_ends_with_its_summary_after_a_log_of_json_lines() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key); insert into users values (1), (2)").await;
+    let output = night.binary(&["run", "night"], &[]).await;
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    let (log, summary) = text.split_once("\n\n").unwrap();
+    assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
+    assert!(log.contains("\"msg\":\"Start restore\""), "{log}");
+    assert!(summary.starts_with("full-replication: 1 table, 2 rows, "), "{summary}");
+    assert!(summary.contains("\n  public.users  ") && summary.contains("\n  users_pkey  "), "{summary}");
+    assert!(summary.contains("\nnotification: done"), "{summary}");
+    assert_eq!(stderr(&output), "");
 }

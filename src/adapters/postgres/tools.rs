@@ -72,7 +72,10 @@ impl Tools {
     /// There are none, or they do not answer.
     pub async fn find(folder: Option<&Path>) -> Result<Self> {
         match folder {
-            Some(folder) => Self::at(folder.to_owned()).await,
+            Some(folder) => {
+                let named = || format!("the client tools in {}", folder.display());
+                Self::at(folder.to_owned()).await.map_err(|error| error.context(named()))
+            }
             None => Self::newest(Path::new(INSTALLED)).await,
         }
     }
@@ -407,6 +410,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Tools::find(Some(folder.path())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tool);
+        assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
         assert!(error.operator_hint().unwrap().contains("PG_BIN_DIR"), "{error}");
     }
 

@@ -26,8 +26,9 @@ impl Key {
     pub(super) fn new(table: &TableName, kind: RelationKind, column: &Column) -> Self {
         let only = if kind == RelationKind::PartitionedTable { "" } else { "only " };
         Self {
-            relation: format!("{only}{}", quoted(table)),
-            column: ident(&column.name),
+            relation: format!("{only}{} t", quoted(table)),
+            // Qualified: a bare name in ORDER BY is the output column, which is text where the greatest key is asked.
+            column: format!("t.{}", ident(&column.name)),
             cast_type: column.cast_type.clone(),
             collation: if column.collatable { " collate \"C\"" } else { "" },
         }
@@ -94,9 +95,9 @@ mod tests {
         );
         assert_eq!(
             sql,
-            "copy (select \"Id\", \"v\" from only \"public\".\"knowledge-elements\" \
-             where \"Id\" > cast('9007199254740993' as bigint) and \"Id\" <= cast('9007199254740995' as bigint) \
-             order by \"Id\") to stdout"
+            "copy (select \"Id\", \"v\" from only \"public\".\"knowledge-elements\" t \
+             where t.\"Id\" > cast('9007199254740993' as bigint) and t.\"Id\" <= cast('9007199254740995' as bigint) \
+             order by t.\"Id\") to stdout"
         );
     }
 
@@ -105,13 +106,13 @@ mod tests {
         let key = key(RelationKind::PartitionedTable, "text", true);
         assert_eq!(
             key.copy_out("\"Id\"", None, "l'b"),
-            "copy (select \"Id\" from \"public\".\"knowledge-elements\" \
-             where \"Id\" collate \"C\" <= cast('l''b' as text) order by \"Id\" collate \"C\") to stdout"
+            "copy (select \"Id\" from \"public\".\"knowledge-elements\" t \
+             where t.\"Id\" collate \"C\" <= cast('l''b' as text) order by t.\"Id\" collate \"C\") to stdout"
         );
         assert_eq!(
             key.greatest(),
-            "select \"Id\"::text from \"public\".\"knowledge-elements\" where \"Id\" is not null \
-             order by \"Id\" collate \"C\" desc limit 1"
+            "select t.\"Id\"::text from \"public\".\"knowledge-elements\" t where t.\"Id\" is not null \
+             order by t.\"Id\" collate \"C\" desc limit 1"
         );
         assert_eq!(
             key.is_ahead("b", "a"),

@@ -90,6 +90,11 @@ impl TestDatabase {
         self.tool("pg_dump", [OsStr::new(&format), "--file".as_ref(), path.as_os_str()]);
     }
 
+    /// One schema of it, definitions and rows, as pg_dump's text.
+    pub(crate) fn dump_text(&self, schema: &str) -> String {
+        self.tool("pg_dump", ["--schema".as_ref(), OsStr::new(schema)])
+    }
+
     /// Runs a client program on it; panics with the program's words when it fails.
     pub(crate) fn tool<'a>(&self, program: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> String {
         let output = Command::new(self.tools.join(program))

@@ -15,7 +15,8 @@ pub(super) async fn read(session: &mut Session, copy_out: &str, pieces: PieceSen
     session.begin_copy()?;
     let broken = |error| failed(summary(copy_out), error);
     let mut gathered = Gatherer::new(pieces);
-    // The driver enters the current span once a message, which here is once a row: without one there is nothing to do.
+    // The driver enters the span it was made in at each message, which is at each row: a third of the cost of reading.
+    // Made without a subscriber, it has none to enter.
     let opening = session.raw().copy_out_raw(copy_out).with_subscriber(NoSubscriber::new());
     let mut messages = opening.await.map_err(broken)?;
     if let Some(first) = messages.try_next().await.map_err(broken)? {
