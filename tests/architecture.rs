@@ -418,7 +418,7 @@ fn character(rest: &str) -> Option<usize> {
     let mut inner = rest.strip_prefix('\'')?.chars();
     let first = inner.next()?;
     if first == '\\' {
-        return rest[2..].find(|c| c == '\'').map(|end| end + 3).or(Some(rest.len()));
+        return rest[2..].find('\'').map(|end| end + 3).or(Some(rest.len()));
     }
     (inner.next() == Some('\'')).then(|| first.len_utf8() + 2)
 }

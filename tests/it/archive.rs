@@ -11,7 +11,7 @@ use nightferry::adapters::postgres::tools::Tools;
 use nightferry::adapters::process;
 use nightferry::ids::TableName;
 
-use crate::cluster::{Cluster, all_bins, ask, bin};
+use crate::support::{Cluster, all_tools, ask, default_tools};
 
 /// Every kind of object that a night carries, under names that have misled a parser before.
 const ODD: &str = r#"
@@ -48,11 +48,11 @@ insert into public.parts values ('2026-02-01', 1);
 "#;
 
 async fn odd() -> Database {
-    odd_on(Cluster::shared()).await
+    odd_on(Cluster::of_sources()).await
 }
 
 async fn odd_on(cluster: &Cluster) -> Database {
-    let database = cluster.database().await;
+    let database = cluster.new_database("archive").await.seen_by_the_product();
     database.connect().await.unwrap().execute(ODD).await.unwrap();
     database
 }
@@ -94,9 +94,9 @@ fn listed(bin: &Path, archive: &Path) -> BTreeMap<i32, String> {
 #[tokio::test]
 async fn every_version_and_format_is_read_as_pg_restore_reads_it() {
     let folder = tempfile::tempdir().unwrap();
-    for bin in all_bins() {
+    for bin in all_tools() {
         // A pg_dump refuses servers newer than itself.
-        let cluster = Cluster::start(&bin);
+        let cluster = Cluster::start_with(&bin);
         let database = odd_on(&cluster).await;
         let mut seen = Vec::new();
         for format in [Format::Custom, Format::Directory] {
@@ -160,7 +160,8 @@ fn definitions_are_in_the_script(bin: &Path, archive: &Archive) {
 async fn names_that_look_alike_are_told_apart() {
     let database = odd().await;
     let folder = tempfile::tempdir().unwrap();
-    let archive = Archive::open(&dump(&bin(), &database, folder.path(), Format::Custom)).await.unwrap();
+    let archive =
+        Archive::open(&dump(&default_tools(), &database, folder.path(), Format::Custom)).await.unwrap();
     let data = |schema: &str, name: &str| archive.table_data(&TableName::new(schema, name)).cloned();
     let answers = data("public", "answers").unwrap();
     let others = data("audit log", "answers").unwrap();
@@ -181,7 +182,8 @@ async fn names_that_look_alike_are_told_apart() {
 async fn what_leans_on_a_table_is_found_and_nothing_else() {
     let database = odd().await;
     let folder = tempfile::tempdir().unwrap();
-    let archive = Archive::open(&dump(&bin(), &database, folder.path(), Format::Custom)).await.unwrap();
+    let archive =
+        Archive::open(&dump(&default_tools(), &database, folder.path(), Format::Custom)).await.unwrap();
     let root = archive.table(&TableName::new("audit log", "answers")).unwrap().id;
     let mut found: Vec<String> = archive
         .dependents_of(&BTreeSet::from([root]))
@@ -207,7 +209,7 @@ async fn a_live_source_gives_its_schema_as_it_is_in_the_snapshot() {
     let snapshot = ask(&database, names);
     ask(&database, "create table later (id int)");
 
-    let tools = Tools::find(Some(&bin())).await.unwrap();
+    let tools = Tools::find(Some(&default_tools())).await.unwrap();
     let path = folder.path().join("schema.dump");
     let limit = Duration::from_secs(60);
     process::run(&tools.dump_schema(database.url(), &snapshot, limit, &path), limit).await.unwrap();
@@ -224,7 +226,7 @@ async fn a_live_source_gives_its_schema_as_it_is_in_the_snapshot() {
 async fn other_files_are_refused_by_what_they_are() {
     let database = odd().await;
     let folder = tempfile::tempdir().unwrap();
-    let bin = bin();
+    let bin = default_tools();
     let at = |name: &str| folder.path().join(name);
     for (format, name) in [("-Fp", "plain"), ("-Ft", "tar")] {
         let path = at(name);

@@ -12,7 +12,7 @@ use nightferry::error::{Error, ErrorKind, Result};
 use nightferry::ids::TableName;
 
 use crate::archive::dump;
-use crate::cluster::{Cluster, all_bins, ask, bin};
+use crate::support::{Cluster, all_tools, ask, default_tools};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,10 @@ insert into odd values
 
 /// A database with `sql` in it, and one with the same tables without rows.
 async fn pair(sql: &str, tables: &str) -> (Database, Database) {
-    let (source, target) = (Cluster::shared().database().await, Cluster::shared().database().await);
+    let (source, target) = (
+        Cluster::of_sources().new_database("copy").await.seen_by_the_product(),
+        Cluster::of_sources().new_database("copy").await.seen_by_the_product(),
+    );
     source.connect().await.unwrap().execute(sql).await.unwrap();
     let mut session = target.connect().await.unwrap();
     session.execute(sql).await.unwrap();
@@ -239,15 +242,15 @@ async fn rows_that_the_target_drops_in_silence_are_noticed() {
 #[tokio::test]
 async fn every_archive_gives_its_rows_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
-    for bin in all_bins() {
-        let cluster = Cluster::start(&bin);
-        let source = cluster.database().await;
+    for bin in all_tools() {
+        let cluster = Cluster::start_with(&bin);
+        let source = cluster.new_database("copy").await.seen_by_the_product();
         let more = "create schema \"S x\"; create table \"S x\".\"a\nb\" (\"c d\" int, \"from\" text);
             insert into \"S x\".\"a\nb\" select i, md5(i::text) from generate_series(1, 200000) i;
             create table none_yet (id int)";
         let sql = format!("{ODD}; {more}");
         source.connect().await.unwrap().execute(&sql).await.unwrap();
-        let target = cluster.database().await;
+        let target = cluster.new_database("copy").await.seen_by_the_product();
         let tools = Tools::find(Some(&bin)).await.unwrap();
         for format in [Format::Custom, Format::Directory] {
             let path = dump(&bin, &source, folder.path(), format);
@@ -282,7 +285,7 @@ async fn an_archive_in_latin1_is_read_in_its_own_encoding() {
     let (source, target) = pair("create table l (t text); insert into l values ('été'), ('où')", "l").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("latin1.dump");
-    let status = std::process::Command::new(bin().join("pg_dump"))
+    let status = std::process::Command::new(default_tools().join("pg_dump"))
         .args(["-Fc", "-E", "LATIN1", "-f"])
         .arg(&path)
         .envs(source.url().libpq_environment())
@@ -292,7 +295,7 @@ async fn an_archive_in_latin1_is_read_in_its_own_encoding() {
     let archive = Archive::open(&path).await.unwrap();
     let entry = archive.table_data(&TableName::new("public", "l")).unwrap();
     let into = format!("copy l from stdin ({})", archive.encoding_option().unwrap());
-    let tools = Tools::find(Some(&bin())).await.unwrap();
+    let tools = Tools::find(Some(&default_tools())).await.unwrap();
     let mut to = begun(&target).await;
     archive_table(&tools, &archive, entry, folder.path(), &mut to, &into).await.unwrap();
     to.execute("commit").await.unwrap();
@@ -304,12 +307,12 @@ async fn an_archive_cut_in_its_rows_leaves_the_target_unchanged() {
     let sql = "create table c (id int, t text); insert into c select i, md5(i::text) from generate_series(1, 100000) i";
     let (source, target) = pair(sql, "c").await;
     let folder = tempfile::tempdir().unwrap();
-    let path = dump(&bin(), &source, folder.path(), Format::Custom);
+    let path = dump(&default_tools(), &source, folder.path(), Format::Custom);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() * 2 / 3]).unwrap();
     let archive = Archive::open(&path).await.unwrap();
     let entry = archive.table_data(&TableName::new("public", "c")).unwrap();
-    let tools = Tools::find(Some(&bin())).await.unwrap();
+    let tools = Tools::find(Some(&default_tools())).await.unwrap();
     let mut to = begun(&target).await;
     let error = archive_table(&tools, &archive, entry, folder.path(), &mut to, "copy c from stdin")
         .await
@@ -339,7 +342,7 @@ async fn poured(target: &Database, script: &str) -> Result<Copied> {
 
 #[tokio::test]
 async fn a_pg_restore_that_breaks_writes_nothing_however_far_it_came() {
-    let target = Cluster::shared().database().await;
+    let target = Cluster::of_sources().new_database("copy").await.seen_by_the_product();
     target.connect().await.unwrap().execute("create table s (id int)").await.unwrap();
     const HEAD: &str = r"printf -- '--\n-- x\n\nSET a;\nCOPY public.s (id) FROM stdin;\n'";
     const END: &str = r"printf '\\.\n\n\n--\n'";

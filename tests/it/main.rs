@@ -7,7 +7,6 @@
 mod archive;
 mod archives;
 mod cli;
-mod cluster;
 mod comparing;
 mod content;
 mod copy;

@@ -112,3 +112,8 @@ pub(crate) fn versions() -> Vec<PathBuf> {
     let folders = std::env::var_os("NIGHTFERRY_TEST_PG_BIN_DIRS").unwrap_or_default();
     std::env::split_paths(&folders).filter(|folder| folder.join("initdb").exists()).collect()
 }
+
+/// The folders of programs of every version, with the default one at the end.
+pub(crate) fn all_tools() -> Vec<PathBuf> {
+    versions().into_iter().chain([default_tools()]).collect()
+}

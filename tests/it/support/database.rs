@@ -4,9 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nightferry::adapters::postgres::Database;
 use nightferry::config::DatabaseUrl;
 use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row, ValueRef};
+
+use super::default_tools;
 
 /// A database and the role that it is seen through.
 #[derive(Debug, Clone)]
@@ -23,6 +26,11 @@ impl TestDatabase {
     /// Its URL, password included.
     pub(crate) fn url(&self) -> &str {
         self.url.expose()
+    }
+
+    /// The same for the product's own functions.
+    pub(crate) fn seen_by_the_product(&self) -> Database {
+        Database::new(&self.url, "test").unwrap()
     }
 
     /// Its name.
@@ -99,6 +107,13 @@ impl TestDatabase {
         assert!(output.status.success(), "{program} failed: {errors}");
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// What psql prints for a query, unaligned: for tests that hold the product's own `Database`.
+pub(crate) fn ask(database: &Database, sql: &str) -> String {
+    let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql].map(OsStr::new);
+    let database = TestDatabase { url: database.url().clone(), tools: default_tools() };
+    database.tool("psql", arguments).trim_end().to_owned()
 }
 
 /// Runs statements on a session.

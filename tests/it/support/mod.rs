@@ -9,8 +9,8 @@ mod peers;
 mod redis;
 mod wait;
 
-pub(crate) use cluster::{Cluster, versions};
-pub(crate) use database::{TestDatabase, execute_on, rows_on};
+pub(crate) use cluster::{Cluster, all_tools, default_tools, versions};
+pub(crate) use database::{TestDatabase, ask, execute_on, rows_on};
 pub(crate) use night::TestNight;
 pub(crate) use peers::{ContentApi, Webhook};
 pub(crate) use redis::RedisServer;

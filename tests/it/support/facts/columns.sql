@@ -2,7 +2,9 @@
 select n.nspname, format('%s.%s', n.nspname, c.relname), format('%s.%s.%s', n.nspname, c.relname, a.attname),
        concat_ws(', ', 'place ' || row_number() over (partition by c.oid order by a.attnum), format_type(a.atttypid, a.atttypmod),
                  case when a.attnotnull then 'not null' end, 'default ' || pg_get_expr(d.adbin, d.adrelid),
-                 'generated ' || nullif(a.attgenerated::text, ''), 'identity ' || nullif(a.attidentity::text, ''),
+                 'generated ' || nullif(a.attgenerated::text, ''),
+                 -- Since PostgreSQL 17 partitions inherit the identity; how deep depends on the order of attaching, for pg_restore too.
+                 case when not c.relispartition then 'identity ' || nullif(a.attidentity::text, '') end,
                  'collation ' || nullif(a.attcollation, 0)::regcollation, 'storage ' || a.attstorage::text,
                  'compression ' || nullif(a.attcompression::text, ''), 'statistics ' || nullif(a.attstattarget, -1),
                  -- Recent minor versions of PostgreSQL keep a counter of their own among the options; pg_dump leaves it out too.
