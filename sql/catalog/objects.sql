@@ -20,18 +20,22 @@ with listed (classid, objid) as (
     union all select 'pg_ts_template'::regclass, oid from pg_ts_template
     union all select 'pg_cast'::regclass, oid from pg_cast
 )
-select l.classid::bigint as class, l.objid::bigint as oid, i.type as kind, coalesce(i.schema, '') as schema_name,
-       -- A function's name is its signature as pg_dump writes it: name and argument types, nothing quoted.
-       coalesce(p.proname || '(' || coalesce(a.types, case when p.prokind = 'a' then '*' else '' end) || ')', i.name, i.identity) as object_name,
+select l.classid::bigint as class, l.objid::bigint as oid, i.type as kind, coalesce(n.nspname::text, i.schema, '') as schema_name,
+       -- Names as they are, nothing quoted. A function's is its signature as pg_dump writes it: name and argument types.
+       coalesce(c.relname::text, t.typname::text,
+                p.proname || '(' || coalesce(a.types, case when p.prokind = 'a' then '*' else '' end) || ')', i.name, i.identity) as object_name,
        i.identity
 from listed l
 cross join lateral pg_identify_object(l.classid, l.objid, 0) i
+left join pg_class c on l.classid = 'pg_class'::regclass and c.oid = l.objid
+left join pg_type t on l.classid = 'pg_type'::regclass and t.oid = l.objid
 left join pg_proc p on l.classid = 'pg_proc'::regclass and p.oid = l.objid
+left join pg_namespace n on n.oid = coalesce(c.relnamespace, t.typnamespace, p.pronamespace)
 left join lateral (
-    select string_agg(format_type(t, null), ', ' order by n) as types from unnest(p.proargtypes) with ordinality as u (t, n)
+    select string_agg(format_type(u.t, null), ', ' order by u.n) as types from unnest(p.proargtypes) with ordinality as u (t, n)
 ) a on true
 where l.objid >= 16384
-  and coalesce(i.schema, '') not in ('pg_catalog', 'information_schema', 'nightferry')
+  and coalesce(n.nspname::text, i.schema, '') not in ('pg_catalog', 'information_schema', 'nightferry')
   and not exists (
       select from pg_depend d
       where d.classid = l.classid and d.objid = l.objid and d.objsubid = 0 and d.deptype in ('e', 'i'))

@@ -99,6 +99,8 @@ async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> 
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
     let mut session = warehouse.connect().await?;
     may_create(&mut session).await?;
+    // The types in a function's signature are qualified then, as they are in an archive.
+    session.execute("set search_path = ''").await?;
     let mut world = World {
         objects: catalog::objects(&mut session).await?,
         schemas: catalog::names(&mut session, "select nspname::text from pg_namespace")
@@ -117,6 +119,8 @@ async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> 
     };
     if let Some(ledger) = Ledger::open_existing(&warehouse).await? {
         world.adopted = ledger.adopted().await?;
+        world.content_tables =
+            ledger.content_tables().await?.into_iter().map(|content| content.table).collect();
         world.brought =
             ledger.live_objects().await?.into_iter().map(|object| (object.kind, object.identity)).collect();
     }

@@ -158,12 +158,12 @@ impl Ledger {
         Ok(known.then(|| tables.collect()))
     }
 
-    /// Writes down what a night made, on the session and in the transaction that made it: what is in the warehouse and what
-    /// the ledger says of it never differ.
+    /// Opens the generation of a night, on the session and in the transaction that makes it: what is in the warehouse and
+    /// what the ledger says of it never differ.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn write_generation(
+    pub async fn open_generation(
         &self,
         session: &mut Session,
         run: &RunId,
@@ -174,22 +174,22 @@ impl Ledger {
             .execute(session.raw())
             .await
             .map_err(doing)?;
-        let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
         sqlx::query(
-            "with generation as (
-                insert into nightferry.generations (run_id, mode, state) values ($1, 'in_place', 'next') returning generation_id)
-             insert into nightferry.generation_objects
-             select generation_id, o.* from generation, unnest($2::text[], $3::text[], $4::text[], $5::text[]) as o",
+            "insert into nightferry.generations (run_id, mode, state) values ($1, 'in_place', 'next')",
         )
         .bind(run.as_str())
-        .bind(column(|object| &object.kind))
-        .bind(column(|object| &object.schema_name))
-        .bind(column(|object| &object.object_name))
-        .bind(column(|object| &object.identity))
         .execute(session.raw())
         .await
-        .map(|_| ())
-        .map_err(doing)
+        .map_err(doing)?;
+        add_objects(session, objects).await
+    }
+
+    /// Adds what the enrichment made to the generation of this night: the next night replaces it too.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn extend_generation(&self, objects: &[ObjectRow]) -> Result<()> {
+        add_objects(&mut *self.session().await?, objects).await
     }
 
     /// Marks the generation of a run live; the one before it is `dropped` in place, `previous` after a swap.
@@ -210,4 +210,21 @@ impl Ledger {
         .map(|_| ())
         .map_err(|error| failed("cannot mark the generation live in the ledger", error))
     }
+}
+
+async fn add_objects(session: &mut Session, objects: &[ObjectRow]) -> Result<()> {
+    let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(
+        "insert into nightferry.generation_objects
+         select g.generation_id, o.* from nightferry.generations g, unnest($1::text[], $2::text[], $3::text[], $4::text[]) as o
+         where g.state = 'next' on conflict do nothing",
+    )
+    .bind(column(|object| &object.kind))
+    .bind(column(|object| &object.schema_name))
+    .bind(column(|object| &object.object_name))
+    .bind(column(|object| &object.identity))
+    .execute(session.raw())
+    .await
+    .map(|_| ())
+    .map_err(|error| failed("cannot write the generation's objects to the ledger", error))
 }

@@ -202,13 +202,13 @@ pub struct SequenceValue {
 }
 
 macro_rules! question {
-    ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $row:ty, $file:literal) => {
+    ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $row:ty, $file:literal, $sql:expr) => {
         $(#[$doc])*
         ///
         /// # Errors
         /// The server cannot be asked.
         pub async fn $name(session: &mut Session $(, $argument: $type)*) -> Result<Vec<$row>> {
-            sqlx::query_as(include_str!(concat!("../../../sql/catalog/", $file)))
+            sqlx::query_as($sql)
                 $(.bind($argument))*
                 .fetch_all(session.raw())
                 .await
@@ -219,19 +219,19 @@ macro_rules! question {
 
 question!(
     /// Every object that a night may bring or replace.
-    objects() -> Object, "objects.sql");
+    objects() -> Object, "objects.sql", include_str!("../../../sql/catalog/objects.sql"));
 question!(
     /// How to copy the rows of these tables.
-    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql");
+    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql", include_str!("../../../sql/catalog/copy_tables.sql"));
 question!(
     /// The indexes, constraints, foreign keys and triggers of these tables. Ask with an empty search_path.
-    definitions(oids: &[i64]) -> Definition, "definitions.sql");
+    definitions(oids: &[i64]) -> Definition, "definitions.sql", include_str!("../../../sql/catalog/definitions.sql"));
 question!(
     /// How to make these views and functions again. Ask with an empty search_path.
-    recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql");
+    recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql", include_str!("../../../sql/catalog/dependents.sql"));
 question!(
     /// Every ordinary table, largest first.
-    sizes() -> TableSize, "sizes.sql");
+    sizes() -> TableSize, "sizes.sql", include_str!("../../../sql/catalog/sizes.sql"));
 
 /// Who leans on whom.
 ///

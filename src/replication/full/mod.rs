@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::Database;
-use crate::adapters::postgres::catalog::{CopyTable, TableSize};
+use crate::adapters::postgres::catalog::{self, CopyTable, TableSize};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events;
@@ -54,7 +54,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         .await?;
     tracing::info!("{}", events::RESTORE_DONE);
 
-    recorder.step("enrich", enrich::run(config, recorder)).await?;
+    recorder.step("enrich", enriched(config, &warehouse, recorder)).await?;
     let verify = verify::run(
         &warehouse,
         &plan,
@@ -68,6 +68,16 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     recorder.step("publish", recorder.ledger().publish_generation(recorder.run())).await?;
     tracing::info!("{}", events::IMPORT_AND_ENRICHMENT_DONE);
     Ok(())
+}
+
+/// Enriches, and writes down what that made: the next night replaces it like everything that this one brought.
+async fn enriched(config: &Config, warehouse: &Database, recorder: &Recorder) -> Result<()> {
+    let mut session = warehouse.connect().await?;
+    let before = catalog::objects(&mut session).await?;
+    enrich::run(config, recorder).await?;
+    let made = schema::made_since(&before, catalog::objects(&mut session).await?);
+    session.close().await;
+    recorder.ledger().extend_generation(&made.iter().map(schema::row_of).collect::<Vec<_>>()).await
 }
 
 /// The largest tables first: the last to end is then a small one.

@@ -80,7 +80,7 @@ pub(super) async fn run(
     let tables = catalog::copy_tables(&mut session, &relations).await?;
     let brought: Vec<ObjectRow> =
         made.iter().chain(remaining.iter().filter(|object| plan.was_brought(object))).map(row_of).collect();
-    recorder.ledger().write_generation(&mut session, recorder.run(), &brought).await?;
+    recorder.ledger().open_generation(&mut session, recorder.run(), &brought).await?;
     session.execute("commit").await?;
     session.close().await;
     Ok(Built { tables, definitions, invalid_indexes, left_out, objects: made, refresh_others })
@@ -263,12 +263,12 @@ fn names_of(spared: &[Object]) -> BTreeSet<TableName> {
     spared.iter().map(Object::name).collect()
 }
 
-fn made_since(before: &[Object], now: Vec<Object>) -> Vec<Object> {
+pub(super) fn made_since(before: &[Object], now: Vec<Object>) -> Vec<Object> {
     let old: BTreeSet<_> = before.iter().map(Object::id).collect();
     now.into_iter().filter(|object| !old.contains(&object.id())).collect()
 }
 
-fn row_of(object: &Object) -> ObjectRow {
+pub(super) fn row_of(object: &Object) -> ObjectRow {
     ObjectRow {
         kind: object.kind.clone(),
         schema_name: object.schema_name.clone(),
