@@ -51,7 +51,7 @@ pub struct Source {
 
 #[derive(Debug)]
 enum Rows {
-    Live { database: Database, snapshot: Snapshot },
+    Live { database: Box<Database>, snapshot: Box<Snapshot> },
     Archive { tools: Tools, work_dir: PathBuf },
 }
 
@@ -90,7 +90,7 @@ impl Source {
             facts: Facts { sequences, populated: populated.into_iter().collect() },
             sizes,
             not_carried,
-            rows: Rows::Live { database, snapshot },
+            rows: Rows::Live { database: Box::new(database), snapshot: Box::new(snapshot) },
         })
     }
 
