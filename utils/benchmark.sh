@@ -7,7 +7,7 @@ usage() {
   cat <<'HELP'
 usage: utils/benchmark.sh [DATASET.sql [SCALE]]
 
-  DATASET.sql   what to copy (default: utils/demo/source.sql); psql runs it with -v scale=SCALE
+  DATASET.sql   what to copy (default: utils/dataset.sql); psql runs it with -v scale=SCALE
   SCALE         1 unless said otherwise
 
 ROUNDS (default 3) is how often each is timed, JOBS (default 2) how many jobs each has, PG_BIN_DIR which PostgreSQL to
@@ -25,7 +25,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=utils/postgres.sh
 source "$repository/utils/postgres.sh"
 
-dataset=$(realpath "${1:-$repository/utils/demo/source.sql}")
+dataset=$(realpath "${1:-$repository/utils/dataset.sql}")
 scale=${2:-1}
 rounds=${ROUNDS:-3}
 jobs=${JOBS:-2}
