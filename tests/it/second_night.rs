@@ -111,3 +111,25 @@ async fn readers_may_still_read_in_the_morning() {
     let may = "select has_table_privilege('pg_monitor', 'public.users', 'select'), has_column_privilege('pg_monitor', 'public.values', 'id', 'select')";
     assert_eq!(night.warehouse.one(may).await, "t|t");
 }
+
+#[tokio::test]
+async fn what_the_enrichment_made_is_made_anew_even_when_its_table_changed() {
+    let night = TestNight::new().await;
+    let enrichment = "-- needs: organization-learners\ncreate or replace view learners as select * from \"organization-learners\";\n";
+    std::fs::write(night.path("enrichment/01_learners.sql"), enrichment).unwrap();
+    night.source_sql("create table public.\"organization-learners\" (id int primary key, name text); insert into \"organization-learners\" values (1, 'a')").await;
+    night.full(&[]).await;
+    // A view cannot be replaced by one whose columns have other names.
+    night.source_sql("drop table \"organization-learners\"; create table public.\"organization-learners\" (uuid text, id int primary key); insert into \"organization-learners\" values ('u', 1)").await;
+    let outcome = night.full(&[]).await;
+    assert_eq!(night.warehouse.rows("select uuid, id from learners").await, ["u|1"]);
+    assert_eq!(outcome.skipped, []);
+}
+
+#[tokio::test]
+async fn a_materialized_view_with_an_odd_name_holds_its_rows() {
+    let night = TestNight::new().await;
+    night.source_sql("create materialized view public.\"Odd one\" as select 42 as answer").await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.rows("select answer from \"Odd one\"").await, ["42"]);
+}

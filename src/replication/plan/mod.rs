@@ -154,3 +154,6 @@ pub(super) fn shorten(names: &[String]) -> String {
     let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
+
+#[cfg(test)]
+mod tests;
