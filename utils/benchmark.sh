@@ -11,7 +11,8 @@ usage: utils/benchmark.sh [DATASET.sql [SCALE]]
   SCALE         1 unless said otherwise
 
 ROUNDS (default 3) is how often each is timed, JOBS (default 2) how many jobs each has, PG_BIN_DIR which PostgreSQL to
-use, NIGHTFERRY a nightferry that is built already. FK (default true) is RESTORE_FK_CONSTRAINTS.
+use, NIGHTFERRY a nightferry that is built already. FK (default true) is RESTORE_FK_CONSTRAINTS. Both do the same work: no
+enrichment, unless ENRICHMENT_DIR says which.
 The folder BENCH_DIR (default /tmp) needs room for five times the data: source, dump and two copies with their WAL.
 HELP
 }
@@ -43,6 +44,8 @@ fi
 
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/nightferry-benchmark.XXXXXX")
 chmod 755 "$work"
+mkdir "$work/no-enrichment"
+enrichment=$(realpath "${ENRICHMENT_DIR:-$work/no-enrichment}")
 running=
 clean_up() {
   local status=$? name
@@ -102,7 +105,7 @@ ferry() {
   (
     cd "$work"
     exec env -i PATH="$PATH" PG_BIN_DIR="$PG_BIN_DIR" PG_RESTORE_JOBS="$jobs" RESTORE_FK_CONSTRAINTS="${FK:-true}" \
-      ENRICHMENT_DIR="$repository/sql/enrichment" WORK_DIR="$work" LOG_FORMAT=json \
+      ENRICHMENT_DIR="$enrichment" WORK_DIR="$work" LOG_FORMAT=json \
       SOURCE_DATABASE_URL="postgres://postgres:$PGPASSWORD@127.0.0.1:$source_port/app" \
       TARGET_DATABASE_URL="postgres://postgres:$PGPASSWORD@127.0.0.1:$warehouse_port/dw" \
       "$NIGHTFERRY" run full-replication

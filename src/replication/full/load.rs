@@ -1,9 +1,10 @@
-//! Steps **load** and **index**: tables in parallel, largest first; as soon as a table's rows are in, its indexes and keys
-//! are built beside the tables that still load, and then it is analyzed.
+//! Steps **load** and **index**: tables in parallel, largest first; as soon as a table's rows are in, its keys and then its
+//! indexes are built beside the tables that still load, and then it is analyzed.
 //!
 //! Each table is one transaction (TRUNCATE and COPY FREEZE): a table is either empty or whole.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,16 +15,28 @@ use super::pool;
 use super::rows::RowReader;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::catalog::{CopyTable, Definition};
+use crate::adapters::postgres::copy::Copied;
 use crate::adapters::postgres::{Database, Session, ident};
 use crate::error::Result;
 use crate::outcome::{ObjectOutcome, TableOutcome};
 
-/// What is built on one table once its rows are in.
+/// A table to load, and what is built on it once its rows are in.
 #[derive(Debug)]
-struct Ready {
+struct Pending {
     table: CopyTable,
     definitions: Vec<Definition>,
 }
+
+/// What a builder does next. Each piece of work holds a sender: the builders end when the last piece is done.
+#[derive(Debug)]
+enum Work {
+    /// The keys of a table, which exclude each other; its indexes follow.
+    Keys(Pending, Builders),
+    /// One index of a table, beside the others; the last one is followed by ANALYZE.
+    Index(Definition, Arc<AtomicUsize>, String, Builders),
+}
+
+type Builders = mpsc::UnboundedSender<Work>;
 
 /// Loads the tables, in the order given, with one task for each reader, and builds their `definitions` with as many.
 ///
@@ -37,22 +50,21 @@ pub(super) async fn run(
     recorder: &Recorder,
 ) -> Result<()> {
     let builders = readers.len();
-    let (done, ready) = mpsc::unbounded_channel();
+    let (build, work) = mpsc::unbounded_channel();
     let mut by_table = by_relation(definitions);
-    let queue: VecDeque<Ready> = tables
+    let queue: VecDeque<Pending> = tables
         .into_iter()
-        .map(|table| Ready { definitions: by_table.remove(&table.oid).unwrap_or_default(), table })
+        .map(|table| Pending { definitions: by_table.remove(&table.oid).unwrap_or_default(), table })
         .collect();
     let queue = Arc::new(Mutex::new(queue));
-    let ready = Arc::new(tokio::sync::Mutex::new(ready));
+    let work = Arc::new(tokio::sync::Mutex::new(work));
     let mut tasks = JoinSet::new();
     for reader in readers {
-        tasks.spawn(load_tables(reader, warehouse.clone(), queue.clone(), done.clone(), recorder.clone()));
+        tasks.spawn(load_tables(reader, warehouse.clone(), queue.clone(), build.clone(), recorder.clone()));
     }
-    // Only the loaders hold senders: the builders end when the last loader has.
-    drop(done);
+    drop(build);
     for _ in 0..builders {
-        tasks.spawn(build_tables(warehouse.clone(), ready.clone(), recorder.clone()));
+        tasks.spawn(build_indexes(warehouse.clone(), work.clone(), recorder.clone()));
     }
     pool::all(tasks).await
 }
@@ -75,8 +87,8 @@ pub(super) fn is_index(definition: &Definition) -> bool {
 async fn load_tables(
     mut reader: RowReader,
     warehouse: Database,
-    queue: Arc<Mutex<VecDeque<Ready>>>,
-    done: mpsc::UnboundedSender<Ready>,
+    queue: Arc<Mutex<VecDeque<Pending>>>,
+    builders: Builders,
     recorder: Recorder,
 ) -> Result<()> {
     let mut session = warehouse.connect().await?;
@@ -98,17 +110,13 @@ async fn load_tables(
             })
             .await?;
         // The receiver is only gone when a builder failed; that failure ends this task.
-        let _ = done.send(next);
+        let _ = builders.send(Work::Keys(next, builders.clone()));
     }
     session.close().await;
     Ok(())
 }
 
-async fn load(
-    reader: &mut RowReader,
-    session: &mut Session,
-    table: &CopyTable,
-) -> Result<crate::adapters::postgres::copy::Copied> {
+async fn load(reader: &mut RowReader, session: &mut Session, table: &CopyTable) -> Result<Copied> {
     let name = ident::table(&table.name());
     session.execute(&format!("begin; truncate only {name}")).await?;
     let copied = reader.copy(table, session).await?;
@@ -116,22 +124,46 @@ async fn load(
     Ok(copied)
 }
 
-async fn build_tables(
+async fn build_indexes(
     warehouse: Database,
-    ready: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Ready>>>,
+    work: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Work>>>,
     recorder: Recorder,
 ) -> Result<()> {
     let mut session = warehouse.connect().await?;
     loop {
-        let next = ready.lock().await.recv().await;
-        let Some(next) = next else { break };
-        for definition in &next.definitions {
-            build(&mut session, definition, &recorder).await?;
+        let next = work.lock().await.recv().await;
+        match next {
+            None => break,
+            Some(Work::Keys(pending, builders)) => {
+                let name = ident::table(&pending.table.name());
+                let (keys, indexes): (Vec<_>, Vec<_>) =
+                    pending.definitions.into_iter().partition(|definition| definition.kind == "CONSTRAINT");
+                for key in &keys {
+                    build(&mut session, key, &recorder).await?;
+                }
+                if indexes.is_empty() {
+                    analyze(&mut session, &name).await?;
+                }
+                let left = Arc::new(AtomicUsize::new(indexes.len()));
+                for index in indexes {
+                    // The receiver is only gone when another task failed; that failure ends this one.
+                    let _ = builders.send(Work::Index(index, left.clone(), name.clone(), builders.clone()));
+                }
+            }
+            Some(Work::Index(index, left, name, _builders)) => {
+                build(&mut session, &index, &recorder).await?;
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    analyze(&mut session, &name).await?;
+                }
+            }
         }
-        session.execute(&format!("analyze {}", ident::table(&next.table.name()))).await?;
     }
     session.close().await;
     Ok(())
+}
+
+async fn analyze(session: &mut Session, table: &str) -> Result<()> {
+    session.execute(&format!("analyze {table}")).await
 }
 
 /// Makes one index, constraint, key or trigger.
