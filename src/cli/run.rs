@@ -12,7 +12,7 @@ use crate::jobs;
 /// Run a stage, or the whole night, now and in the foreground.
 ///
 /// No queue is needed. It takes the warehouse's lock, so that it never works beside a worker, writes its log to
-/// standard output and ends with a summary. It stops at the first stage that fails.
+/// standard output and ends with a summary, also of a stage that fails. It stops at the first that does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -55,13 +55,15 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
     let stages = arguments.what.stages();
-    let outcomes = tokio::select! {
-        outcomes = jobs::run_now(&config, &stages, Origin::Command) => outcomes?,
+    let (outcomes, result) = tokio::select! {
+        ran = jobs::run_now(&config, &stages, Origin::Command) => ran,
         // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
         signal = signals.next() => return Err(stopped(signal)),
     };
-    say(&summary::render(&outcomes));
-    Ok(Ending::Done)
+    if !outcomes.is_empty() {
+        say(&summary::render(&outcomes));
+    }
+    result.map(|()| Ending::Done)
 }
 
 fn stopped(signal: &str) -> Error {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Jobs;
 use super::run::{Ground, close, holder};
+use super::{Jobs, Outcomes};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::WarehouseLock;
 use crate::adapters::queue::host_name;
@@ -14,13 +14,19 @@ use crate::clock;
 use crate::error::Result;
 use crate::events;
 use crate::ids::{RunId, Stage};
-use crate::outcome::StageOutcome;
 
 /// A holder that was killed a moment ago may still be in the server's list.
 const WAIT: Duration = Duration::from_secs(3);
 
-/// Takes the warehouse, does the stages in order, and closes the run in the ledger.
-pub(super) async fn run(jobs: &Jobs, stages: &[Stage], origin: Origin) -> Result<Vec<(Stage, StageOutcome)>> {
+/// Takes the warehouse, does the stages in order until one fails, and closes the run in the ledger. What was done comes
+/// back either way.
+pub(super) async fn run(jobs: &Jobs, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
+    let mut outcomes = Outcomes::new();
+    let result = hold(jobs, stages, origin, &mut outcomes).await;
+    (outcomes, result)
+}
+
+async fn hold(jobs: &Jobs, stages: &[Stage], origin: Origin, outcomes: &mut Outcomes) -> Result<()> {
     let run = RunId::at(clock::now());
     let what = if let [stage] = stages { stage.name() } else { "night" };
     let database = jobs.warehouse()?;
@@ -31,7 +37,7 @@ pub(super) async fn run(jobs: &Jobs, stages: &[Stage], origin: Origin) -> Result
         ledger.begin_run(&run, origin, &host_name()).await?;
         let stop = CancellationToken::new();
         let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop: &stop };
-        let result = in_order(&mut ground, &run, stages).await;
+        let result = in_order(&mut ground, &run, stages, outcomes).await;
         let status = Status::of(&result);
         close(&stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
         tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
@@ -46,14 +52,14 @@ async fn in_order(
     ground: &mut Ground<'_>,
     run: &RunId,
     stages: &[Stage],
-) -> Result<Vec<(Stage, StageOutcome)>> {
-    let mut outcomes = Vec::with_capacity(stages.len());
+    outcomes: &mut Outcomes,
+) -> Result<()> {
     for &stage in stages {
         let (outcome, result) = ground.stage(run, stage).await;
-        result?;
         outcomes.push((stage, outcome));
+        result?;
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 /// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open

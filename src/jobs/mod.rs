@@ -39,15 +39,12 @@ pub type Stages = Arc<dyn Fn(Stage, Arc<Config>, Recorder) -> BoxFuture<'static,
 /// How long a night waits before it looks again whether the open one has ended.
 const DEFER: Duration = Duration::from_secs(60);
 
-/// Does stages now, in the order given, and stops at the first failure.
-///
-/// # Errors
-/// Another job holds the warehouse, or the error of the stage that failed.
-pub async fn run_now(
-    config: &Config,
-    stages: &[Stage],
-    origin: Origin,
-) -> Result<Vec<(Stage, StageOutcome)>> {
+/// What stages did, in the order in which they ran; the last may be one that failed.
+pub type Outcomes = Vec<(Stage, StageOutcome)>;
+
+/// Does stages now, in the order given, and stops at the first failure. What was done comes back with the error of the
+/// stage that failed, or of the warehouse that another job holds.
+pub async fn run_now(config: &Config, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
     Jobs::new(config.clone()).run_now(stages, origin).await
 }
 
@@ -98,10 +95,7 @@ impl Jobs {
     }
 
     /// See [`run_now`].
-    ///
-    /// # Errors
-    /// Those of [`run_now`].
-    pub async fn run_now(&self, stages: &[Stage], origin: Origin) -> Result<Vec<(Stage, StageOutcome)>> {
+    pub async fn run_now(&self, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
         foreground::run(self, stages, origin).await
     }
 

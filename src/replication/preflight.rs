@@ -232,7 +232,7 @@ impl Examined {
         let mut left_out = self.plan.left_out.clone();
         for (object, number) in self.source.iter().flat_map(|source| &source.not_carried) {
             let reason = "not carried by nightferry".to_owned();
-            left_out.push(Skipped { object: format!("{number} {object}"), reason, definition: None });
+            left_out.push(Skipped { object: format!("{object}: {number}"), reason, definition: None });
         }
         let would_drop = self.world.objects.iter().filter(|object| self.plan.may_replace(object));
         Inspection {

@@ -355,14 +355,17 @@ async fn the_loser_of_the_warehouse_is_told_who_has_it_and_gets_it_when_it_is_fr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_its_stages_in_order_and_stops_at_the_first_failure() {
     let chain = Chain::on_a_file().await.act(Content, &[Act::Fail(ErrorKind::Rejected)]);
-    let outcomes = chain.jobs().run_now(&[Full, Incremental], Origin::Command).await.unwrap();
+    let (outcomes, result) = chain.jobs().run_now(&[Full, Incremental], Origin::Command).await;
+    result.unwrap();
     let done: Vec<(Stage, &str)> =
         outcomes.iter().map(|(stage, outcome)| (*stage, outcome.steps[0].step)).collect();
     assert_eq!(done, [(Full, "work"), (Incremental, "work")]);
     let ledger = "select status, error_kind from nightferry.runs order by started_at desc limit 1";
     assert_eq!(chain.night.warehouse.one(ledger).await, "succeeded|");
 
-    let error = chain.jobs().run_now(&[Content, Notify], Origin::Command).await.unwrap_err();
+    let (outcomes, result) = chain.jobs().run_now(&[Content, Notify], Origin::Command).await;
+    assert_eq!(outcomes.len(), 1, "what the failed stage did is reported too");
+    let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert_eq!(chain.night.warehouse.one(ledger).await, "failed|rejected");
     let order: Vec<Stage> = chain.seen.lock().unwrap().started.iter().map(|(_, stage, _)| *stage).collect();
@@ -376,7 +379,7 @@ async fn a_command_does_not_run_beside_a_job_and_says_which() {
     let worker = chain.worker();
     let run = chain.restart(Full).await;
     chain.started(1).await;
-    let error = chain.jobs().run_now(&[Notify], Origin::Command).await.unwrap_err();
+    let error = chain.jobs().run_now(&[Notify], Origin::Command).await.1.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains(&format!("{run} full on ")), "{error}");
     worker.stop().await;
@@ -396,7 +399,7 @@ async fn a_command_that_was_killed_is_closed_by_the_next_one() {
         (chain.night.warehouse.one(sql).await == "0").then_some(())
     })
     .await;
-    chain.jobs().run_now(&[Notify], Origin::Command).await.unwrap();
+    chain.jobs().run_now(&[Notify], Origin::Command).await.1.unwrap();
     let runs = chain.night.warehouse.rows("select status from nightferry.runs order by started_at").await;
     assert_eq!(runs, ["interrupted", "succeeded"]);
     let stages =

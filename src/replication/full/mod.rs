@@ -35,7 +35,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     }
     for (object, number) in &source.not_carried {
         let reason = "not carried by nightferry".to_owned();
-        recorder.skipped(Skipped { object: format!("{number} {object}"), reason, definition: None }).await?;
+        recorder.skipped(Skipped { object: format!("{object}: {number}"), reason, definition: None }).await?;
     }
 
     tracing::info!("{}", events::START_RESTORE);

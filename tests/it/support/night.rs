@@ -152,6 +152,6 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The one place where the tests enter the product as a library.
 async fn run_stage(config: &Config, stage: Stage) -> Result<StageOutcome> {
-    let mut outcomes = nightferry::jobs::run_now(config, &[stage], Origin::Command).await?;
-    Ok(outcomes.remove(0).1)
+    let (mut outcomes, result) = nightferry::jobs::run_now(config, &[stage], Origin::Command).await;
+    result.map(|()| outcomes.remove(0).1)
 }
