@@ -1,5 +1,5 @@
--- Every ordinary table with its estimated rows and its size on disk, largest first.
-select n.nspname::text as schema_name, c.relname::text as table_name, greatest(c.reltuples, 0)::bigint as rows_estimate,
+-- Every ordinary table with its estimated rows (null where never analyzed) and its size on disk, largest first.
+select n.nspname::text as schema_name, c.relname::text as table_name, case when c.reltuples >= 0 then c.reltuples::bigint end as rows_estimate,
        pg_table_size(c.oid)::bigint as bytes
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace

@@ -1,7 +1,10 @@
 //! `nightferry run`: a stage, or the whole night, now and in the foreground, without a queue.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tokio_util::sync::CancellationToken;
 
 use super::{Ending, log_to_stdout, say, settings::Settings, signals::StopSignals, summary};
 use crate::adapters::ledger::Origin;
@@ -26,6 +29,9 @@ Examples:
   nightferry run night
   nightferry run full-replication
   nightferry run learning-content-replication > stage.log";
+
+/// The ledger is told of the end in this time, or by the next run.
+const TIME_TO_STOP: Duration = Duration::from_secs(9);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
@@ -55,13 +61,25 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
     let stages = arguments.what.stages();
-    let (outcomes, result) = tokio::select! {
-        ran = jobs::run_now(&config, &stages, Origin::Command) => ran,
-        // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
-        signal = signals.next() => return Err(stopped(signal)),
+    let stop = CancellationToken::new();
+    let work = jobs::run_now(&config, &stages, Origin::Command, &stop);
+    tokio::pin!(work);
+    let signal = tokio::select! {
+        (outcomes, result) = &mut work => return ended(&outcomes, result),
+        signal = signals.next() => signal,
     };
+    // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
+    stop.cancel();
+    tokio::select! {
+        (outcomes, _) = &mut work => ended(&outcomes, Err(stopped(signal))),
+        () = tokio::time::sleep(TIME_TO_STOP) => Err(stopped(signal)),
+        again = signals.next() => Err(stopped(again)),
+    }
+}
+
+fn ended(outcomes: &jobs::Outcomes, result: Result<()>) -> Result<Ending> {
     if !outcomes.is_empty() {
-        say(&summary::render(&outcomes));
+        say(&summary::render(outcomes));
     }
     result.map(|()| Ending::Done)
 }

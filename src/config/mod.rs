@@ -53,6 +53,12 @@ impl Config {
             notifications: Notifications::read(&mut reader),
             queue: Queue::read(&mut reader),
         };
+        if config.replication.modes.has_incremental() && config.databases.source.is_none() {
+            reader.problem(
+                "SOURCE_DATABASE_URL",
+                "not set, but BACKUP_MODE has incremental tables: they are read from the source itself",
+            );
+        }
         reader.finish()?;
         Ok(config)
     }

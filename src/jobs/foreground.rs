@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::run::{Ground, close, holder};
 use super::{Jobs, Outcomes};
@@ -14,32 +15,44 @@ use crate::clock;
 use crate::error::Result;
 use crate::events;
 use crate::ids::{RunId, Stage};
+use crate::replication::preflight::two_databases;
 
 /// A holder that was killed a moment ago may still be in the server's list.
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Takes the warehouse, does the stages in order until one fails, and closes the run in the ledger. What was done comes
 /// back either way.
-pub(super) async fn run(jobs: &Jobs, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
+pub(super) async fn run(
+    jobs: &Jobs,
+    stages: &[Stage],
+    origin: Origin,
+    stop: &CancellationToken,
+) -> (Outcomes, Result<()>) {
     let mut outcomes = Outcomes::new();
-    let result = hold(jobs, stages, origin, &mut outcomes).await;
+    let result = hold(jobs, stages, origin, stop, &mut outcomes).await;
     (outcomes, result)
 }
 
-async fn hold(jobs: &Jobs, stages: &[Stage], origin: Origin, outcomes: &mut Outcomes) -> Result<()> {
+async fn hold(
+    jobs: &Jobs,
+    stages: &[Stage],
+    origin: Origin,
+    stop: &CancellationToken,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
     let run = RunId::at(clock::now());
     let what = if let [stage] = stages { stage.name() } else { "night" };
     let database = jobs.warehouse()?;
+    two_databases(&jobs.config).await?;
     let mut lock = WarehouseLock::acquire(&database, &holder(&run, what), Some(WAIT)).await?;
     let result = async {
         let ledger = Arc::new(Ledger::open(&database).await?);
         close_dead_commands(&ledger).await?;
         ledger.begin_run(&run, origin, &host_name()).await?;
-        let stop = CancellationToken::new();
-        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop: &stop };
+        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop };
         let result = in_order(&mut ground, &run, stages, outcomes).await;
         let status = Status::of(&result);
-        close(&stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
+        close(stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
         tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
         result
     }
@@ -55,7 +68,8 @@ async fn in_order(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     for &stage in stages {
-        let (outcome, result) = ground.stage(run, stage).await;
+        let span = tracing::info_span!("stage", %run, %stage);
+        let (outcome, result) = ground.stage(run, stage).instrument(span).await;
         outcomes.push((stage, outcome));
         result?;
     }

@@ -43,9 +43,15 @@ const DEFER: Duration = Duration::from_secs(60);
 pub type Outcomes = Vec<(Stage, StageOutcome)>;
 
 /// Does stages now, in the order given, and stops at the first failure. What was done comes back with the error of the
-/// stage that failed, or of the warehouse that another job holds.
-pub async fn run_now(config: &Config, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
-    Jobs::new(config.clone()).run_now(stages, origin).await
+/// stage that failed, or of the warehouse that another job holds. At `stop` the stage at work is dropped and recorded as
+/// interrupted.
+pub async fn run_now(
+    config: &Config,
+    stages: &[Stage],
+    origin: Origin,
+    stop: &CancellationToken,
+) -> (Outcomes, Result<()>) {
+    Jobs::new(config.clone()).run_now(stages, origin, stop).await
 }
 
 /// Puts a stage on its queue, as the beginning of a run of its own; the stages after it follow.
@@ -95,8 +101,13 @@ impl Jobs {
     }
 
     /// See [`run_now`].
-    pub async fn run_now(&self, stages: &[Stage], origin: Origin) -> (Outcomes, Result<()>) {
-        foreground::run(self, stages, origin).await
+    pub async fn run_now(
+        &self,
+        stages: &[Stage],
+        origin: Origin,
+        stop: &CancellationToken,
+    ) -> (Outcomes, Result<()>) {
+        foreground::run(self, stages, origin, stop).await
     }
 
     /// See [`restart`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::Jobs;
 use super::flow::{self, Found, Next, Policy};
@@ -14,10 +15,11 @@ use super::run::{Ground, close, holder, interrupted, log_failure};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::RunId;
 use crate::outcome::millis;
+use crate::replication::preflight::two_databases;
 
 /// A queue that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -40,6 +42,8 @@ enum Begin {
     Later,
     /// Not at all: how an earlier delivery ended is known.
     Known(Result<()>),
+    /// Not at all: an earlier delivery failed for good, and its run was closed.
+    Over,
 }
 
 impl Worker {
@@ -57,7 +61,8 @@ impl Worker {
     pub(super) fn handler(self) -> Handler {
         Arc::new(move |delivery| {
             let worker = self.clone();
-            async move { worker.deliver(delivery).await }.boxed()
+            let span = tracing::info_span!("stage", run = %delivery.job.run, stage = %delivery.job.stage);
+            async move { worker.deliver(delivery).await }.instrument(span).boxed()
         })
     }
 
@@ -100,6 +105,9 @@ impl Worker {
         };
         let (ledger, result) = match begin {
             Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
+            Ok((_, Begin::Over)) => {
+                return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died"));
+            }
             Ok((ledger, Begin::Known(result))) => (Some(ledger), result),
             Ok((ledger, Begin::Work)) => {
                 let mut ground = Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop: &self.stop };
@@ -117,6 +125,7 @@ impl Worker {
     /// Opens the ledger, and decides.
     fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(Arc<Ledger>, Begin)>> {
         async move {
+            two_databases(&self.jobs.config).await?;
             let ledger = Arc::new(Ledger::open(&self.database).await?);
             let begin = self.begin(job, &ledger).await?;
             Ok((ledger, begin))
@@ -140,6 +149,9 @@ impl Worker {
             }
         }
         if job.interrupted {
+            if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
+                return Ok(Begin::Over);
+            }
             let stages = ledger.stages_of(&job.run).await?;
             let last = stages.iter().find(|row| row.stage == job.stage.name());
             match (flow::found(last.map(|row| row.status.as_str())), last) {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::{Jobs, Stages};
 use crate::adapters::ledger::{Ledger, Recorder, Status};
@@ -49,20 +48,18 @@ pub(super) struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Runs a stage: opens and closes its row in the ledger, and logs its end once. It is cut short, its future
+    /// Runs a stage: opens and closes its row in the ledger, and logs its end once. Call it in a span that names both. It is cut short, its future
     /// dropped, when `stop` comes or the lock on the warehouse is lost.
     pub(super) async fn stage(&mut self, run: &RunId, stage: Stage) -> (StageOutcome, Result<()>) {
-        let span = tracing::info_span!("stage", run = %run, stage = %stage);
         let attempt = match self.ledger.begin_stage(run, stage).await {
             Ok(attempt) => attempt,
             Err(error) => {
-                span.in_scope(|| log_failure(&error, Duration::ZERO));
+                log_failure(&error, Duration::ZERO);
                 return (StageOutcome::default(), Err(error));
             }
         };
         let recorder = Recorder::new(self.ledger.clone(), run.clone(), stage, attempt);
-        let work = self.work(stage, attempt, recorder.clone());
-        let result = work.instrument(span).await;
+        let result = self.work(stage, attempt, recorder.clone()).await;
         let ended = (Status::of(&result), result.as_ref().err());
         close(self.stop, || self.ledger.end_stage(run, stage, attempt, ended)).await;
         (recorder.outcome(), result)

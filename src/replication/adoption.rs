@@ -1,6 +1,7 @@
 //! First contact with a warehouse that already has tables: what is kept, and what may be replaced.
 
 use super::full::source::Source;
+use super::preflight::two_databases;
 use super::tables::resolve;
 use crate::adapters::ledger::{Disposition, Ledger};
 use crate::adapters::postgres::archive::Entry;
@@ -15,6 +16,7 @@ use crate::ids::TableName;
 /// # Errors
 /// A side cannot be read.
 pub async fn list(config: &Config) -> Result<Vec<(TableName, Disposition)>> {
+    two_databases(config).await?;
     let tools = Tools::find(config.replication.pg_bin_dir.as_deref()).await?;
     let source = Source::open(config, &tools).await?;
     let arriving: Vec<TableName> = source

@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::enrich;
 use super::full::source::Source;
 use super::plan::{Finding, Plan, Treatment, World, plan};
 use crate::adapters::ledger::Ledger;
-use crate::adapters::postgres::catalog::{self, Identity, TableSize};
+use crate::adapters::postgres::catalog::{self, TableSize};
 use crate::adapters::postgres::tools::Tools;
 use crate::adapters::postgres::{Database, Session};
-use crate::config::{BackupSource, Config};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::outcome::Skipped;
@@ -49,7 +50,7 @@ pub struct Examined {
     source: Option<Source>,
     plan: Plan,
     world: World,
-    problems: Vec<Finding>,
+    problems: Vec<(ErrorKind, Finding)>,
     notes: Vec<Finding>,
 }
 
@@ -62,13 +63,8 @@ pub async fn examine(config: &Config) -> Result<Examined> {
     let mut notes = Vec::new();
     let source = keep(&mut problems, "source", open_source(config).await);
     let world = keep(&mut problems, "warehouse", read_world(config, &mut notes).await);
-    if let Some(text) = keep(&mut problems, "databases", same_database(config, &mut notes).await).flatten() {
-        problems.push(Finding::new(
-            "databases",
-            text,
-            "SOURCE_DATABASE_URL and TARGET_DATABASE_URL must name two databases",
-        ));
-    }
+    keep(&mut problems, "databases", two_databases(config).await);
+    keep(&mut problems, "ENRICHMENT_DIR", enrich::check(config).await);
     let known = world.is_some();
     let world = world.unwrap_or_default();
     let plan = match &source {
@@ -76,16 +72,17 @@ pub async fn examine(config: &Config) -> Result<Examined> {
         Some(source) if known => plan(&source.archive.entries, &config.replication.modes, &world),
         _ => Plan::default(),
     };
-    problems.extend(plan.problems.iter().cloned());
+    problems.extend(plan.problems.iter().map(|problem| (ErrorKind::Refused, problem.clone())));
+    note_versions(source.as_ref(), &world, &mut notes);
     Ok(Examined { source, plan, world, problems, notes })
 }
 
 /// An error of one side becomes a problem, so that the other side is still looked at.
-fn keep<T>(problems: &mut Vec<Finding>, subject: &str, result: Result<T>) -> Option<T> {
+fn keep<T>(problems: &mut Vec<(ErrorKind, Finding)>, subject: &str, result: Result<T>) -> Option<T> {
     result
         .map_err(|error| {
             let hint = error.operator_hint().unwrap_or_default().to_owned();
-            problems.push(Finding::new(subject, error.to_string(), hint));
+            problems.push((error.kind(), Finding::new(subject, error.to_string(), hint)));
         })
         .ok()
 }
@@ -115,6 +112,14 @@ async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> 
             .await?
             .into_iter()
             .collect(),
+        closed_schemas: catalog::names(
+            &mut session,
+            "select nspname::text from pg_namespace where not has_schema_privilege(oid, 'CREATE')",
+        )
+        .await?
+        .into_iter()
+        .collect(),
+        server_version: catalog::identity(&mut session).await?.server_version,
         ..World::default()
     };
     if let Some(ledger) = Ledger::open_existing(&warehouse).await? {
@@ -141,43 +146,40 @@ async fn may_create(session: &mut Session) -> Result<()> {
         .hint("as the database's owner: GRANT CREATE ON DATABASE ... TO the role"))
 }
 
-/// Whether both URLs lead to one database, in words.
-async fn same_database(config: &Config, notes: &mut Vec<Finding>) -> Result<Option<String>> {
-    let (BackupSource::Live, Some(source_url)) =
-        (&config.replication.backup_source, &config.databases.source)
-    else {
-        return Ok(None);
-    };
+/// Refuses where both URLs lead to one database. Asked before anything is written, the ledger included.
+///
+/// # Errors
+/// They do. A side that cannot be reached is no error here: whoever needs it says so.
+pub async fn two_databases(config: &Config) -> Result<()> {
+    let Some(source_url) = &config.databases.source else { return Ok(()) };
     let (source, warehouse) =
         (Database::new(source_url, "source")?, Database::new(&config.databases.warehouse, "warehouse")?);
     let (Ok(mut at_source), Ok(mut at_warehouse)) = (source.connect().await, warehouse.connect().await)
     else {
-        // Said already, with the reason.
-        return Ok(None);
+        return Ok(());
     };
     let (one, other) =
         (catalog::identity(&mut at_source).await?, catalog::identity(&mut at_warehouse).await?);
-    note_versions(&one, &other, notes);
     let same_cluster = one.system_identifier.is_some() && one.system_identifier == other.system_identifier;
     // A standby has the identifier of its primary: writing to one is reading from the other.
-    if same_cluster && one.database_oid == other.database_oid {
-        return Ok(Some(
-            "source and warehouse are the same database (same system identifier and database oid)".into(),
-        ));
-    }
-    if one.database_oid == other.database_oid
+    let how = if same_cluster && one.database_oid == other.database_oid {
+        "same system identifier and database oid"
+    } else if one.database_oid == other.database_oid
         && catalog::sees_lock_of(&mut at_source, &mut at_warehouse).await?
     {
-        return Ok(Some(
-            "source and warehouse are the same database (a lock taken in one is seen in the other)".into(),
-        ));
-    }
-    Ok(None)
+        "a lock taken in one is seen in the other"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Refused, format!("source and warehouse are the same database ({how})"))
+        .hint("SOURCE_DATABASE_URL and TARGET_DATABASE_URL must name two databases"))
 }
 
-fn note_versions(source: &Identity, warehouse: &Identity, notes: &mut Vec<Finding>) {
-    let (from, to) = (source.server_version / 10_000, warehouse.server_version / 10_000);
-    if from > to {
+fn note_versions(source: Option<&Source>, warehouse: &World, notes: &mut Vec<Finding>) {
+    let (Some(source), to) = (source, warehouse.server_version / 10_000) else { return };
+    let from =
+        source.archive.header.server_version.split('.').next().and_then(|major| major.parse::<i32>().ok());
+    if let Some(from) = from.filter(|from| to > 0 && *from > to) {
         let text = format!(
             "PostgreSQL {from}, newer than the warehouse's {to}: what only the newer one knows cannot be made"
         );
@@ -191,19 +193,26 @@ impl Examined {
     /// # Errors
     /// There are problems.
     pub async fn admit(self, ledger: &Ledger) -> Result<(Source, Plan)> {
-        if !self.problems.is_empty() {
+        if let Some((first, _)) = self.problems.first() {
+            // Trying again only helps where that helps with every one of them.
+            let kind = self
+                .problems
+                .iter()
+                .map(|(kind, _)| *kind)
+                .find(|kind| !kind.is_retryable())
+                .unwrap_or(*first);
             let lines: Vec<String> = self
                 .problems
                 .iter()
-                .map(|problem| format!("{}: {}", problem.subject, problem.text))
+                .map(|(_, problem)| format!("{}: {}", problem.subject, problem.text))
                 .collect();
             let hints: Vec<&str> = self
                 .problems
                 .iter()
-                .map(|problem| problem.hint.as_str())
+                .map(|(_, problem)| problem.hint.as_str())
                 .filter(|hint| !hint.is_empty())
                 .collect();
-            return Err(Error::new(ErrorKind::Refused, lines.join("; ")).hint(hints.join("; ")));
+            return Err(Error::new(kind, lines.join("; ")).hint(hints.join("; ")));
         }
         if self.world.adopted.is_none() {
             ledger.adopt(&[]).await?;
@@ -225,7 +234,7 @@ impl Examined {
         let tables = self.plan.treatments.iter().map(|(table, treatment)| PlannedTable {
             table: table.clone(),
             treatment: treatment.name(),
-            rows_estimate: size(table).map(|size| size.rows_estimate),
+            rows_estimate: size(table).and_then(|size| size.rows_estimate),
             bytes_estimate: size(table).map(|size| size.bytes),
             reason: reason(*treatment),
         });
@@ -239,7 +248,7 @@ impl Examined {
             tables: tables.collect(),
             would_drop: would_drop.map(|object| object.label()).collect(),
             left_out,
-            problems: self.problems,
+            problems: self.problems.into_iter().map(|(_, problem)| problem).collect(),
             notes: self.notes,
         }
     }

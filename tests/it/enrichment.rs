@@ -99,8 +99,8 @@ async fn what_is_missing_kept_or_there_already_is_skipped_with_its_reason() {
         of_file.unwrap_or_else(|| panic!("{file} in {:?}", outcome.skipped)).reason.clone()
     };
     assert!(reason("snappedAt").contains("it needs public.knowledge-element-snapshots"));
-    assert!(reason("answers_challengeId").contains("BACKUP_MODE keeps public.answers"));
-    assert!(reason("knowledge-elements_createdAt").contains("BACKUP_MODE keeps public.knowledge-elements"));
+    assert!(reason("answers_challengeId").contains("public.answers is kept"));
+    assert!(reason("knowledge-elements_createdAt").contains("public.knowledge-elements is kept"));
     assert!(reason("schooling-registrations").contains("there is a table public.schooling-registrations"));
 }
 

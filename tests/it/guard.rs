@@ -111,3 +111,84 @@ async fn content_that_came_before_the_first_full_night_is_no_stranger() {
     night.full(&[]).await;
     assert_eq!(night.warehouse.rows("select id, name from areas").await, ["a1|Area"]);
 }
+
+#[tokio::test]
+async fn nothing_is_written_where_source_and_warehouse_are_the_same() {
+    let night = TestNight::new().await;
+    night.source_sql("create table public.users (id int primary key)").await;
+    let archive = night.archive("custom");
+    let url = night.source.url().to_owned();
+    let same = [("TARGET_DATABASE_URL", url.as_str()), ("BACKUP_MODE", r#"{"users":"incremental"}"#)];
+    for stage in [Stage::FullReplication, Stage::IncrementalReplication] {
+        let error = night.try_run(stage, &same).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    }
+    // An archive does not make the source another database.
+    let error =
+        night.try_run(Stage::FullReplication, &[same[0], ("BACKUP_SOURCE", &archive)]).await.unwrap_err();
+    assert!(error.to_string().contains("same database"), "{error}");
+    let error = nightferry::replication::adoption::accept(&night.config(&same), &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(night.source.one("select to_regnamespace('nightferry') is null").await, "t");
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_for_a_moment_is_worth_another_try_and_a_wrong_setting_is_not() {
+    let night = TestNight::new().await;
+    let away = format!("postgres://nobody@127.0.0.1:{}/away", free_port());
+    let error = night.try_run(Stage::FullReplication, &[("SOURCE_DATABASE_URL", &away)]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Connection && error.kind().is_retryable(), "{error}");
+    let wrong = [("SOURCE_DATABASE_URL", away.as_str()), ("ENRICHMENT_DIR", "/nowhere")];
+    let error = night.try_run(Stage::FullReplication, &wrong).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+}
+
+/// A port on which nobody listens any more.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_check_sees_a_broken_enrichment_and_a_schema_that_is_closed() {
+    let night = TestNight::new().await;
+    night.source_sql("create table public.users (id int primary key)").await;
+    std::fs::write(night.path("enrichment/01_x.sql"), "select 1;\n").unwrap();
+    night.warehouse_sql("create schema extra").await;
+    night
+        .warehouse_sql_as_superuser(
+            "alter schema public owner to postgres; revoke create on schema public from public",
+        )
+        .await;
+    let inspection = nightferry::replication::preflight::inspect(&night.config(&[])).await.unwrap();
+    let said: Vec<String> =
+        inspection.problems.iter().map(|problem| format!("{}: {}", problem.subject, problem.text)).collect();
+    assert!(
+        said.iter().any(|text| text.starts_with("ENRICHMENT_DIR: ") && text.contains("01_x.sql")),
+        "{said:?}"
+    );
+    assert!(said.iter().any(|text| text.starts_with("schema public: ")), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_adopted_as_kept_gets_no_index_of_the_enrichment() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create table public.users (id int primary key); create table public.other (id int primary key)",
+        )
+        .await;
+    night.warehouse_sql("create table public.users (id int)").await;
+    std::fs::write(
+        night.path("enrichment/01_x.sql"),
+        "-- needs: users\n-- not for kept tables\ncreate index if not exists ours on users (id);\n",
+    )
+    .unwrap();
+    nightferry::replication::adoption::accept(&night.config(&[]), &["users".to_owned()]).await.unwrap();
+    let outcome = night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select to_regclass('ours') is null").await, "t");
+    assert!(
+        outcome.skipped.iter().any(|skipped| skipped.reason.contains("public.users is kept")),
+        "{:?}",
+        outcome.skipped
+    );
+}

@@ -10,6 +10,7 @@ use nightferry::adapters::postgres::WarehouseLock;
 use nightferry::adapters::queue::{Job, JobStatus};
 use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
+use tokio_util::sync::CancellationToken;
 
 use crate::queue_chain::{Act, Chain, statuses, warehouse};
 use crate::support::{RedisServer, TestNight, until};
@@ -355,7 +356,8 @@ async fn the_loser_of_the_warehouse_is_told_who_has_it_and_gets_it_when_it_is_fr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_its_stages_in_order_and_stops_at_the_first_failure() {
     let chain = Chain::on_a_file().await.act(Content, &[Act::Fail(ErrorKind::Rejected)]);
-    let (outcomes, result) = chain.jobs().run_now(&[Full, Incremental], Origin::Command).await;
+    let (outcomes, result) =
+        chain.jobs().run_now(&[Full, Incremental], Origin::Command, &CancellationToken::new()).await;
     result.unwrap();
     let done: Vec<(Stage, &str)> =
         outcomes.iter().map(|(stage, outcome)| (*stage, outcome.steps[0].step)).collect();
@@ -363,7 +365,8 @@ async fn a_command_runs_its_stages_in_order_and_stops_at_the_first_failure() {
     let ledger = "select status, error_kind from nightferry.runs order by started_at desc limit 1";
     assert_eq!(chain.night.warehouse.one(ledger).await, "succeeded|");
 
-    let (outcomes, result) = chain.jobs().run_now(&[Content, Notify], Origin::Command).await;
+    let (outcomes, result) =
+        chain.jobs().run_now(&[Content, Notify], Origin::Command, &CancellationToken::new()).await;
     assert_eq!(outcomes.len(), 1, "what the failed stage did is reported too");
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
@@ -379,7 +382,8 @@ async fn a_command_does_not_run_beside_a_job_and_says_which() {
     let worker = chain.worker();
     let run = chain.restart(Full).await;
     chain.started(1).await;
-    let error = chain.jobs().run_now(&[Notify], Origin::Command).await.1.unwrap_err();
+    let error =
+        chain.jobs().run_now(&[Notify], Origin::Command, &CancellationToken::new()).await.1.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains(&format!("{run} full on ")), "{error}");
     worker.stop().await;
@@ -389,7 +393,8 @@ async fn a_command_does_not_run_beside_a_job_and_says_which() {
 async fn a_command_that_was_killed_is_closed_by_the_next_one() {
     let chain = Chain::on_a_file().await.act(Full, &[Act::Hang]);
     let jobs = chain.jobs();
-    let command = tokio::spawn(async move { jobs.run_now(&[Full], Origin::Command).await });
+    let command =
+        tokio::spawn(async move { jobs.run_now(&[Full], Origin::Command, &CancellationToken::new()).await });
     chain.started(1).await;
     command.abort();
     assert!(command.await.unwrap_err().is_cancelled());
@@ -399,7 +404,7 @@ async fn a_command_that_was_killed_is_closed_by_the_next_one() {
         (chain.night.warehouse.one(sql).await == "0").then_some(())
     })
     .await;
-    chain.jobs().run_now(&[Notify], Origin::Command).await.1.unwrap();
+    chain.jobs().run_now(&[Notify], Origin::Command, &CancellationToken::new()).await.1.unwrap();
     let runs = chain.night.warehouse.rows("select status from nightferry.runs order by started_at").await;
     assert_eq!(runs, ["interrupted", "succeeded"]);
     let stages =

@@ -211,6 +211,18 @@ impl Ledger {
             .map_err(|error| failed("cannot read the runs of the ledger", error))
     }
 
+    /// How a run stands; none where it was never opened.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn run_status(&self, run: &RunId) -> Result<Option<String>> {
+        sqlx::query_scalar("select status from nightferry.runs where run_id = $1")
+            .bind(run.as_str())
+            .fetch_optional(self.session().await?.raw())
+            .await
+            .map_err(|error| failed("cannot read the run in the ledger", error))
+    }
+
     /// The last attempt of each stage of a run, in order of their start, with what they wrote.
     ///
     /// # Errors

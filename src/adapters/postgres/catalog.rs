@@ -184,8 +184,8 @@ pub struct TableSize {
     pub schema_name: String,
     /// Its name.
     pub table_name: String,
-    /// The planner's estimate of its rows.
-    pub rows_estimate: i64,
+    /// The planner's estimate of its rows; none where the table was never analyzed.
+    pub rows_estimate: Option<i64>,
     /// Bytes on disk without indexes.
     pub bytes: i64,
 }

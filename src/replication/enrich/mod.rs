@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use self::files::File;
 use self::header::Header;
 use super::tables::resolve;
-use crate::adapters::ledger::Recorder;
+use crate::adapters::ledger::{Disposition, Recorder};
 use crate::adapters::postgres::columns::{Relation, relations};
 use crate::adapters::postgres::ident::ident;
 use crate::adapters::postgres::{Database, run_script};
@@ -34,12 +34,19 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     let files = files::read(&config.replication.enrichment_dir, SCHEMA).await?;
     tracing::info!(files = files.len(), "{}", events::ENRICHMENT_STARTED);
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let adopted = recorder.ledger().adopted().await?.unwrap_or_default();
+    let adopted: Vec<TableName> = adopted
+        .into_iter()
+        .filter(|(_, disposition)| *disposition == Disposition::Kept)
+        .map(|(table, _)| table)
+        .collect();
     for group in files.chunk_by(|left, right| left.number == right.number) {
         // Asked again for each number: an earlier file may have made what a later one needs.
         let mut session = warehouse.connect().await?;
         let there = relations(&mut session).await?;
         session.close().await;
-        let kept = kept_tables(&config.replication.modes, &there);
+        let mut kept = kept_tables(&config.replication.modes, &there);
+        kept.extend(adopted.iter().cloned());
         let mut runnable = Vec::new();
         for file in group {
             match reason_to_skip(&file.header, &there, &kept) {
@@ -53,6 +60,14 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     }
     tracing::info!("{}", events::ENRICHMENT_ENDED);
     Ok(())
+}
+
+/// Reads the files without running them.
+///
+/// # Errors
+/// The folder is missing, or a header cannot be understood.
+pub async fn check(config: &Config) -> Result<()> {
+    files::read(&config.replication.enrichment_dir, SCHEMA).await.map(|_| ())
 }
 
 fn skipped(file: &File, reason: String) -> Skipped {
@@ -83,7 +98,7 @@ fn reason_to_skip(header: &Header, there: &[Relation], kept: &[TableName]) -> Op
         return Some(format!("there is a table {present}"));
     }
     let kept = header.needs.iter().find(|name| header.not_for_kept && kept.contains(name))?;
-    Some(format!("it is not for kept tables, and BACKUP_MODE keeps {kept}"))
+    Some(format!("it is not for kept tables, and {kept} is kept (BACKUP_MODE, or adopted so)"))
 }
 
 /// Runs one file in one transaction; what it did before an error is undone.

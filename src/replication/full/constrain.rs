@@ -141,7 +141,7 @@ async fn check(
     let mut tasks = JoinSet::new();
     for _ in 0..jobs {
         let (warehouse, queue, recorder) = (warehouse.clone(), queue.clone(), recorder.clone());
-        tasks.spawn(async move {
+        pool::spawn(&mut tasks, async move {
             let mut session = warehouse.connect().await?;
             loop {
                 let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();

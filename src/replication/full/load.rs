@@ -60,11 +60,14 @@ pub(super) async fn run(
     let work = Arc::new(tokio::sync::Mutex::new(work));
     let mut tasks = JoinSet::new();
     for reader in readers {
-        tasks.spawn(load_tables(reader, warehouse.clone(), queue.clone(), build.clone(), recorder.clone()));
+        pool::spawn(
+            &mut tasks,
+            load_tables(reader, warehouse.clone(), queue.clone(), build.clone(), recorder.clone()),
+        );
     }
     drop(build);
     for _ in 0..builders {
-        tasks.spawn(build_indexes(warehouse.clone(), work.clone(), recorder.clone()));
+        pool::spawn(&mut tasks, build_indexes(warehouse.clone(), work.clone(), recorder.clone()));
     }
     pool::all(tasks).await
 }

@@ -1,8 +1,19 @@
 //! Tasks side by side: the first failure ends the others.
 
+use std::future::Future;
+
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// Starts a task. Its log lines name the run and the stage of the task that starts it.
+pub(super) fn spawn(
+    tasks: &mut JoinSet<Result<()>>,
+    work: impl Future<Output = Result<()>> + Send + 'static,
+) {
+    tasks.spawn(work.in_current_span());
+}
 
 /// Waits for all tasks. At the first failure the others are dropped, and with them their sessions: the servers roll
 /// back what they were doing.

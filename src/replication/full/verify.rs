@@ -99,7 +99,7 @@ async fn counts(warehouse: &Database, jobs: usize, recorder: &Recorder) -> Resul
     let mut tasks = JoinSet::new();
     for _ in 0..jobs {
         let (warehouse, queue, differences) = (warehouse.clone(), queue.clone(), differences.clone());
-        tasks.spawn(async move {
+        pool::spawn(&mut tasks, async move {
             let mut session = warehouse.connect().await?;
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();

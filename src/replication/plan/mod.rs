@@ -80,6 +80,10 @@ pub struct World {
     pub available_extensions: BTreeSet<String>,
     /// What an operator accepted; none where the warehouse is not known yet.
     pub adopted: Option<Vec<(TableName, Disposition)>>,
+    /// The schemas in which the role may not create anything.
+    pub closed_schemas: BTreeSet<String>,
+    /// Its server's version, `150020` for 15.20.
+    pub server_version: i32,
     /// The learning-content tables, which their own stage looks after.
     pub content_tables: BTreeSet<TableName>,
     /// What the last night brought: kind and identity.

@@ -6,6 +6,7 @@ use super::{Finding, Plan, World, shorten};
 use crate::adapters::ledger::Disposition;
 use crate::adapters::postgres::archive::Entry;
 use crate::adapters::postgres::catalog::Object;
+use crate::adapters::postgres::ident;
 
 impl Plan {
     /// Last night's objects, and at first contact what the operator accepted; never a table that is kept now.
@@ -42,6 +43,13 @@ impl Plan {
             .filter(|object| !world.content_tables.contains(&object.name()))
             .map(|object| object.identity.clone())
             .collect();
+        for schema in schemas.iter().filter(|schema| world.closed_schemas.contains(**schema)) {
+            self.problems.push(Finding::new(
+                format!("schema {schema}"),
+                "the role may not create anything in this schema of the warehouse",
+                format!("as its owner: GRANT CREATE ON SCHEMA {} TO the role", ident::ident(schema)),
+            ));
+        }
         if world.adopted.is_none() {
             if !foreign.is_empty() {
                 let text = format!(

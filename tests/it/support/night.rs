@@ -10,6 +10,7 @@ use nightferry::error::Result;
 use nightferry::ids::Stage;
 use nightferry::outcome::StageOutcome;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, TestDatabase};
 
@@ -21,6 +22,7 @@ pub(crate) struct TestNight {
     /// The warehouse, seen through its owner, who is no superuser.
     pub(crate) warehouse: TestDatabase,
     source_as_superuser: TestDatabase,
+    warehouse_as_superuser: TestDatabase,
     tools: PathBuf,
     folder: TempDir,
 }
@@ -38,10 +40,12 @@ impl TestNight {
             tempfile::Builder::new().prefix("night-").tempdir_in(Cluster::of_warehouses().folder()).unwrap();
         std::fs::create_dir(folder.path().join("enrichment")).unwrap();
         let source = sources.new_database("source").await;
+        let warehouse = warehouses.new_database("warehouse").await;
         Self {
             source_as_superuser: sources.as_superuser(&source),
             source,
-            warehouse: warehouses.new_database("warehouse").await,
+            warehouse_as_superuser: warehouses.as_superuser(&warehouse),
+            warehouse,
             tools: warehouses.tools().to_owned(),
             folder,
         }
@@ -67,6 +71,11 @@ impl TestNight {
     /// Runs statements on the warehouse.
     pub(crate) async fn warehouse_sql(&self, sql: &str) {
         self.warehouse.execute(sql).await;
+    }
+
+    /// Runs statements on the warehouse as its superuser.
+    pub(crate) async fn warehouse_sql_as_superuser(&self, sql: &str) {
+        self.warehouse_as_superuser.execute(sql).await;
     }
 
     /// Runs a script of tests/it/fixtures on the source.
@@ -152,6 +161,7 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The one place where the tests enter the product as a library.
 async fn run_stage(config: &Config, stage: Stage) -> Result<StageOutcome> {
-    let (mut outcomes, result) = nightferry::jobs::run_now(config, &[stage], Origin::Command).await;
+    let (mut outcomes, result) =
+        nightferry::jobs::run_now(config, &[stage], Origin::Command, &CancellationToken::new()).await;
     result.map(|()| outcomes.remove(0).1)
 }
