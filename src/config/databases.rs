@@ -5,7 +5,30 @@ use std::fmt;
 
 use url::Url;
 
-use super::{BackupSource, Reader};
+use super::{BackupSource, Reader, nearest};
+
+/// What may stand behind the question mark: what sqlx's `PgConnectOptions` reads (and `options[name]`), which has all
+/// that goes to libpq.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
 
 /// A checked PostgreSQL URL. Prints without its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +50,26 @@ impl DatabaseUrl {
         if url.path().trim_matches('/').is_empty() {
             return Err(format!("names no database: {FORM}"));
         }
-        Ok(Self(url))
+        let url = Self(url);
+        url.check_parameters()?;
+        Ok(url)
+    }
+
+    /// The database library passes over what it does not know, and a slip in `sslmode` would weaken TLS unseen.
+    fn check_parameters(&self) -> Result<(), String> {
+        let known =
+            |key: &str| PARAMETERS.contains(&key) || key.starts_with("options[") && key.ends_with(']');
+        let Some((unknown, _)) = self.0.query_pairs().find(|(key, _)| !known(key)) else {
+            return Ok(());
+        };
+        if self.query("password").is_some() {
+            // It may be the rest of a password.
+            return Err("has an unknown parameter: an & in a password must be percent-encoded".to_owned());
+        }
+        Err(match nearest(&unknown, PARAMETERS) {
+            Some(near) => format!("has an unknown parameter {unknown:?}: did you mean {near:?}?"),
+            None => format!("has an unknown parameter {unknown:?}: known are {}", PARAMETERS.join(", ")),
+        })
     }
 
     /// The whole URL, password included. Never log it, never put it in an argument list.
@@ -74,11 +116,17 @@ impl DatabaseUrl {
         ]);
         let password = self.0.password().map(decode).or_else(|| self.query("password"));
         environment.extend(password.map(|password| ("PGPASSWORD", password)));
+        // All spellings that sqlx knows: pg_dump must not connect with less than a session does.
         for (parameter, variable) in [
             ("sslmode", "PGSSLMODE"),
+            ("ssl-mode", "PGSSLMODE"),
             ("sslrootcert", "PGSSLROOTCERT"),
+            ("ssl-root-cert", "PGSSLROOTCERT"),
+            ("ssl-ca", "PGSSLROOTCERT"),
             ("sslcert", "PGSSLCERT"),
+            ("ssl-cert", "PGSSLCERT"),
             ("sslkey", "PGSSLKEY"),
+            ("ssl-key", "PGSSLKEY"),
             ("options", "PGOPTIONS"),
         ] {
             environment.extend(self.query(parameter).map(|value| (variable, value)));
@@ -186,6 +234,31 @@ mod tests {
     fn a_url_may_name_a_socket_folder() {
         let url = DatabaseUrl::parse("postgres:///app?host=/var/run/postgresql&user=me").unwrap();
         assert_eq!((url.host().as_str(), url.user().as_str()), ("/var/run/postgresql", "me"));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_with_the_nearest_known() {
+        let problem =
+            |query: &str| DatabaseUrl::parse(&format!("postgres://u:hush@h/d?{query}")).unwrap_err();
+        assert_eq!(
+            problem("sslmod=require"),
+            "has an unknown parameter \"sslmod\": did you mean \"sslmode\"?"
+        );
+        assert!(problem("sslmode=require&colour=red").contains("\"colour\": known are sslmode, "));
+        // Behind an ampersand that was not percent-encoded is the rest of the password.
+        let text = problem("password=canary&rest");
+        assert!(!text.contains("rest\"") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn what_a_session_understands_is_known_and_tls_reaches_the_tools_too() {
+        let all = "ssl-mode=verify-full&ssl-ca=ca&ssl-cert=c&ssl-key=k&options[role]=r&application_name=n\
+                   &statement-cache-capacity=1&hostaddr=1.2.3.4&port=1&dbname=d&user=u&password=p&host=h&options=o";
+        let url = DatabaseUrl::parse(&format!("postgres://h/d?{all}")).unwrap();
+        let environment = url.libpq_environment();
+        assert_eq!(environment["PGSSLMODE"], "verify-full");
+        assert_eq!(environment["PGSSLROOTCERT"], "ca");
+        assert_eq!((environment["PGSSLCERT"].as_str(), environment["PGSSLKEY"].as_str()), ("c", "k"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use url::Url;
 
 use super::{Reader, Secret};
 
@@ -74,10 +75,18 @@ fn parse_cron(text: &str) -> Result<Cron, String> {
 }
 
 fn parse_redis(text: &str) -> Result<Option<String>, String> {
-    if text.starts_with("redis://") || text.starts_with("rediss://") {
+    const FORM: &str = "write redis://:password@host:6379/0, or rediss:// for TLS";
+    if !text.starts_with("redis://") && !text.starts_with("rediss://") {
+        return Err(format!("not a Redis URL: {FORM}"));
+    }
+    let url = Url::parse(text).map_err(|error| {
+        format!("not a URL ({error}): {FORM}; a password with special characters must be percent-encoded")
+    })?;
+    let database = url.path().trim_start_matches('/');
+    if database.is_empty() || database.parse::<u32>().is_ok() {
         Ok(Some(text.to_owned()))
     } else {
-        Err("not a Redis URL: write redis://:password@host:6379/0, or rediss:// for TLS".to_owned())
+        Err(format!("names a database that is not a number: {FORM}"))
     }
 }
 
@@ -112,6 +121,22 @@ mod tests {
             let text = read(&[("SCHEDULE", wrong)]).unwrap_err();
             assert!(
                 text.starts_with("SCHEDULE:") && text.contains("minute hour day month weekday"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_redis_url_may_name_its_database_by_a_number_only() {
+        for right in ["redis://:hush@h", "redis://:hush@h/", "redis://:hush@h:6380/15", "rediss://h/0"] {
+            assert!(read(&[("REDIS_URL", right)]).is_ok(), "{right}");
+        }
+        for wrong in
+            ["redis://:hush@h/queues", "redis://:hush@h/-1", "redis://:hush@h/0/1", "redis://:hu#sh@h/0"]
+        {
+            let text = read(&[("REDIS_URL", wrong)]).unwrap_err();
+            assert!(
+                text.starts_with("REDIS_URL: ") && !text.contains("hu") && !text.contains("sh@"),
                 "{text}"
             );
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Reader, Secret, Variables};
+use super::{Reader, Secret, Variables, nearest};
 use crate::error::Result;
 
 /// The learning-content API.
@@ -91,9 +91,8 @@ impl Log {
         let mut reader = Reader::new(variables);
         let level = reader.parse("LOG_LEVEL", "info".to_owned(), |text| {
             let text = text.to_lowercase();
-            tracing_subscriber::EnvFilter::try_new(&text)
-                .map(|_| text.clone())
-                .map_err(|_| format!("{text:?} is not a level: write error, warn, info, debug or trace"))
+            text.split(',').try_for_each(|directive| check_directive(directive.trim()))?;
+            Ok(text)
         });
         let format = reader.choice(
             "LOG_FORMAT",
@@ -102,5 +101,62 @@ impl Log {
         );
         reader.finish()?;
         Ok(Self { level, format })
+    }
+}
+
+/// A directive is a level, or `target=level`. The logging library takes any word for a target, so that a level with a
+/// slip of the pen would silence everything.
+fn check_directive(directive: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let (target, level) =
+        directive.split_once('=').map_or((None, directive), |(target, level)| (Some(target), level));
+    if !LEVELS.contains(&level) {
+        return Err(match nearest(level, LEVELS) {
+            Some(near) => format!("{level:?} is not a level: did you mean {near:?}?"),
+            None => format!(
+                "{level:?} is not a level: write {}, or directives such as info,sqlx=debug",
+                LEVELS.join(", ")
+            ),
+        });
+    }
+    let is_target = |target: &str| {
+        !target.is_empty()
+            && target.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '-' | '.'))
+    };
+    match target {
+        Some(target) if !is_target(target) => {
+            Err(format!("{target:?} is not the name of a library: write directives such as info,sqlx=debug"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(text: &str) -> Result<String, String> {
+        let variables = Variables::from_pairs([("LOG_LEVEL", text)]);
+        Log::load(&variables).map(|log| log.level).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_level_is_a_word_or_directives() {
+        for right in ["info", "off", "warn,sqlx=debug", "apalis_core::worker=trace, info"] {
+            assert!(level(right).is_ok(), "{right}");
+        }
+        assert_eq!(level("DEBUG").unwrap(), "debug");
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused_with_the_nearest() {
+        assert_eq!(level("inof").unwrap_err(), r#"LOG_LEVEL: "inof" is not a level: did you mean "info"?"#);
+        assert!(
+            level("info,sqlx=wran").unwrap_err().contains(r#""wran" is not a level: did you mean "warn"?"#)
+        );
+        for wrong in ["loud", "sqlx", "=info", "sqlx=", "info,", "a b=info"] {
+            let text = level(wrong).unwrap_err();
+            assert!(text.starts_with("LOG_LEVEL: ") && text.contains("write "), "{text}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The web process. For now it answers a platform's health checks; it reads, and never starts anything.
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, get};
+use actix_web::{App, HttpResponse, HttpServer, route};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -69,12 +69,12 @@ impl std::fmt::Debug for Site {
     }
 }
 
-#[get("/")]
+#[route("/", method = "GET", method = "HEAD")]
 async fn index() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "name": "nightferry", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-#[get("/health")]
+#[route("/health", method = "GET", method = "HEAD")]
 async fn health() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
@@ -86,8 +86,12 @@ mod tests {
     use tokio::net::TcpStream;
 
     async fn get(port: u16, path: &str) -> String {
+        ask(port, "GET", path).await
+    }
+
+    async fn ask(port: u16, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -102,6 +106,10 @@ mod tests {
         let serving = tokio::spawn(site.run_until(stop.clone()));
         assert!(get(port, "/").await.starts_with("HTTP/1.1 200 OK"));
         assert!(get(port, "/health").await.ends_with(r#"{"status":"ok"}"#));
+        for path in ["/", "/health"] {
+            let answer = ask(port, "HEAD", path).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\n"), "{answer}");
+        }
         assert!(get(port, "/other").await.starts_with("HTTP/1.1 404"));
         stop.cancel();
         serving.await.unwrap().unwrap();

@@ -412,13 +412,28 @@ async fn a_command_that_was_killed_is_closed_by_the_next_one() {
     assert_eq!(stages, ["full-replication|interrupted", "notification|succeeded"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_redis_password_is_told_at_once_and_not_shown() {
+async fn refused_by_redis(wrong: impl FnOnce(&RedisServer) -> String) {
     let redis = RedisServer::start();
-    let url = redis.url().replace(redis.password(), "wr0ng-canary");
+    let url = wrong(&redis);
     let chain = Chain::new(vec![("REDIS_URL", url)], TestNight::new().await, Some(redis));
     let error = chain.jobs().restart(Full).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+    assert!(error.to_string().starts_with("cannot connect to Redis"), "{error}");
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     assert!(error.operator_hint().unwrap().contains("REDIS_URL"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_redis_password_is_told_at_once_and_not_shown() {
+    refused_by_redis(|redis| redis.url().replace(redis.password(), "wr0ng-canary")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_redis_password_is_told_at_once() {
+    refused_by_redis(|redis| redis.url().replace(&format!(":{}@", redis.password()), "")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_database_that_is_not_there_is_told_at_once() {
+    refused_by_redis(|redis| format!("{}99", redis.url())).await;
 }

@@ -17,6 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Where Debian and Ubuntu put the versions side by side.
 const INSTALLED: &str = "/usr/lib/postgresql";
 
+const PROGRAMS: [&str; 2] = ["pg_dump", "pg_restore"];
+
 const VERSION_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A version of PostgreSQL. Up to 9.6 the first two numbers were the major version; here 9 is.
@@ -73,8 +75,13 @@ impl Tools {
     pub async fn find(folder: Option<&Path>) -> Result<Self> {
         match folder {
             Some(folder) => {
-                let named = || format!("the client tools in {}", folder.display());
-                Self::at(folder.to_owned()).await.map_err(|error| error.context(named()))
+                let named = |error: Error| error.context(format!("PG_BIN_DIR {}", folder.display()));
+                for program in PROGRAMS.map(|name| folder.join(name)) {
+                    if !program.is_file() {
+                        return Err(missing(&program));
+                    }
+                }
+                Self::at(folder.to_owned()).await.map_err(named)
             }
             None => Self::newest(Path::new(INSTALLED)).await,
         }
@@ -95,8 +102,9 @@ impl Tools {
     }
 
     async fn at(folder: PathBuf) -> Result<Self> {
-        let dump = answer(&folder, "pg_dump").await?;
-        let restore = answer(&folder, "pg_restore").await?;
+        let [dump, restore] = PROGRAMS;
+        let dump = answer(&folder, dump).await?;
+        let restore = answer(&folder, restore).await?;
         Ok(Self { folder, version: dump.min(restore) })
     }
 
@@ -200,6 +208,11 @@ impl Tools {
         // Joined to an empty folder, a name stays a name.
         self.folder.join(name).into_os_string()
     }
+}
+
+fn missing(program: &Path) -> Error {
+    Error::new(ErrorKind::Tool, format!("PG_BIN_DIR: there is no {}", program.display()))
+        .hint("PG_BIN_DIR names the folder of pg_dump and pg_restore; unset it to have them found")
 }
 
 fn install(major: u32) -> String {
@@ -410,7 +423,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Tools::find(Some(folder.path())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tool);
-        assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+        let program = folder.path().join("pg_dump");
+        let text = error.to_string();
+        assert!(text.contains("PG_BIN_DIR") && text.contains(&program.display().to_string()), "{error}");
         assert!(error.operator_hint().unwrap().contains("PG_BIN_DIR"), "{error}");
     }
 

@@ -35,21 +35,40 @@ impl Patient {
             .set_connection_timeout(Some(Duration::from_secs(10)))
             .set_max_delay(LONGEST_PAUSE)
             .set_number_of_retries(3);
-        let inner = client.get_connection_manager_with_config(config).await.map_err(|error| {
-            failed("cannot connect to Redis", error)
-                .hint("check REDIS_URL: host, port, password, and rediss:// where Redis wants TLS")
-        })?;
-        Ok(Self { inner })
+        let inner = client.get_connection_manager_with_config(config).await.map_err(unreachable)?;
+        let mut patient = Self { inner };
+        // Without a password in the URL, only the first command tells that Redis wants one.
+        ::redis::cmd("PING").query_async::<()>(&mut patient).await.map_err(unreachable)?;
+        Ok(patient)
     }
 }
 
-/// An error of Redis; refused credentials are a configuration error, whatever else is taken for an outage.
+fn unreachable(error: RedisError) -> Error {
+    failed("cannot connect to Redis", error)
+        .hint("check REDIS_URL: host, port, password, database, and rediss:// where Redis wants TLS")
+}
+
+/// An error of Redis. What it refuses because of the URL is a configuration error, whenever that shows; whatever else
+/// is taken for an outage.
 pub(super) fn failed(doing: &str, error: RedisError) -> Error {
-    let kind = match error.kind() {
-        RedisKind::AuthenticationFailed | RedisKind::InvalidClientConfig => ErrorKind::Configuration,
-        _ => ErrorKind::Connection,
-    };
-    Error::new(kind, doing).because(error)
+    if is_of_the_url(&error) {
+        Error::new(ErrorKind::Configuration, doing)
+            .hint("check the password and the database (the number at the end) of REDIS_URL")
+            .because(error)
+    } else {
+        Error::new(ErrorKind::Connection, doing).because(error)
+    }
+}
+
+/// Whether the credentials or the database's number are refused.
+fn is_of_the_url(error: &RedisError) -> bool {
+    let of_client = matches!(error.kind(), RedisKind::AuthenticationFailed | RedisKind::InvalidClientConfig);
+    let of_server = matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+    let of_database = error.detail().is_some_and(|detail| {
+        // The older versions' words, too.
+        detail.contains("DB index is out of range") || detail.contains("invalid DB index")
+    });
+    of_client || of_server || of_database
 }
 
 fn passes_by_itself(error: &RedisError) -> bool {
@@ -135,6 +154,28 @@ mod tests {
 
     fn server_error(kind: ServerErrorKind) -> RedisError {
         (RedisKind::Server(kind), "from the server").into()
+    }
+
+    /// The error that a client makes of this answer.
+    fn answered(line: &str) -> RedisError {
+        let answer = ::redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn what_redis_url_has_wrong_is_a_matter_of_configuration() {
+        for line in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "ERR DB index is out of range",
+            "ERR invalid DB index",
+        ] {
+            let error = failed("cannot push a job", answered(line));
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+            assert!(error.operator_hint().unwrap().contains("REDIS_URL"), "{error}");
+        }
+        let busy = failed("cannot push a job", answered("LOADING Redis is loading the dataset in memory"));
+        assert_eq!((busy.kind(), busy.operator_hint()), (ErrorKind::Connection, None));
     }
 
     #[test]

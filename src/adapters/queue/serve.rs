@@ -34,6 +34,9 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_secs(1);
 const LOOK_FOR_STRANDED_EVERY: Duration = Duration::from_secs(5);
 
+/// Whether a queue has a job at work.
+type Busy = Arc<AtomicBool>;
+
 impl Queues {
     /// Serves the four queues, one job of each at a time, until `stop`. A worker that dies is built again under a new
     /// name: the store takes two workers of one name for one, and refuses the second for as long as the first was
@@ -41,11 +44,9 @@ impl Queues {
     /// will be delivered again.
     pub async fn serve(&self, handler: Handler, stop: CancellationToken) {
         let mut loops = JoinSet::new();
-        let spawn = |loops: &mut JoinSet<()>, stage| {
-            loops.spawn(self.clone().serve_queue(stage, handler.clone(), stop.clone()));
-        };
-        for stage in Stage::ALL {
-            spawn(&mut loops, stage);
+        let queues = Stage::ALL.map(|stage| (stage, Busy::default()));
+        for (stage, busy) in &queues {
+            loops.spawn(self.clone().serve_queue(*stage, handler.clone(), busy.clone(), stop.clone()));
         }
         let ended = async { while loops.join_next().await.is_some() {} };
         let limit = async {
@@ -54,17 +55,25 @@ impl Queues {
         };
         tokio::select! {
             () = ended => {}
-            () = limit => tracing::warn!("a job did not stop in time, it will come back as interrupted"),
+            () = limit => match at_work(&queues) {
+                // A store that does not answer keeps an idle loop, and nothing is lost with it.
+                None => tracing::debug!("the queues did not end in time, none of them was at work"),
+                Some(queues) => {
+                    tracing::warn!(queues, "a job did not stop in time, it will come back as interrupted");
+                }
+            },
         }
     }
 
-    async fn serve_queue(self, stage: Stage, handler: Handler, stop: CancellationToken) {
+    async fn serve_queue(self, stage: Stage, handler: Handler, busy: Busy, stop: CancellationToken) {
         let process = Ulid::generate();
         for build in 1_u32.. {
             let name = format!("{}-{process}-{stage}-{build}", host_name());
-            let life = self.serve_once(stage, &name, handler.clone(), stop.clone());
+            let life = self.serve_once(stage, &name, handler.clone(), &busy, stop.clone());
             let outcome =
                 AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|_| "it panicked".to_owned());
+            // What that life was at went with it.
+            busy.store(false, Ordering::SeqCst);
             if stop.is_cancelled() {
                 return;
             }
@@ -86,6 +95,7 @@ impl Queues {
         stage: Stage,
         name: &str,
         handler: Handler,
+        busy: &Busy,
         stop: CancellationToken,
     ) -> String {
         let store = match &self.0 {
@@ -93,7 +103,6 @@ impl Queues {
             Place::File(pool) => sqlite::store(pool, stage),
         };
         let context = WorkerContext::new(name);
-        let busy = Arc::new(AtomicBool::new(false));
         let mut running = start(store, &context, handler, busy.clone(), stop.clone());
         let stop_idle = async {
             stop.cancelled().await;
@@ -108,7 +117,7 @@ impl Queues {
                 Ok(()) => "it ended by itself".to_owned(),
                 Err(error) => error.to_string(),
             },
-            () = self.stranded(stage, &context, &busy) => {
+            () = self.stranded(stage, &context, busy) => {
                 "a job was handed to it and never arrived".to_owned()
             }
             () = stop_idle => String::new(),
@@ -131,12 +140,19 @@ impl Queues {
     }
 }
 
+/// The queues that have a job at work.
+fn at_work(queues: &[(Stage, Busy)]) -> Option<String> {
+    let busy = queues.iter().filter(|(_, busy)| busy.load(Ordering::SeqCst));
+    let names: Vec<&str> = busy.map(|(stage, _)| stage.queue_name()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 /// A worker at work.
 fn start(
     store: Store,
     context: &WorkerContext,
     handler: Handler,
-    busy: Arc<AtomicBool>,
+    busy: Busy,
     stop: CancellationToken,
 ) -> BoxFuture<'static, std::result::Result<(), WorkerError>> {
     let worker = context.clone();
@@ -197,6 +213,14 @@ impl FromRequest<Task<Value>> for Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_queue_that_is_busy_did_not_stop_in_time() {
+        let queues = Stage::ALL.map(|stage| (stage, Busy::default()));
+        assert_eq!(at_work(&queues), None);
+        queues[1].1.store(true, Ordering::SeqCst);
+        assert_eq!(at_work(&queues).as_deref(), Some(queues[1].0.queue_name()));
+    }
 
     #[test]
     fn a_job_that_another_worker_held_was_delivered_before() {

@@ -6,9 +6,13 @@
 //! -- not for kept tables
 //! ```
 //! Names are written as the catalog spells them, apart by commas; in double quotes (doubled within) where they hold a
-//! comma, a dot or a quote. `needs` must be there, and may be empty. Other comment lines are only comments.
+//! comma, a dot or a quote. `needs` must be there, and may be empty. Other comment lines are only comments, but one that
+//! looks like one of these and is none of them is an error: it would be a rule that nobody follows.
 
+use crate::config::nearest;
 use crate::ids::TableName;
+
+const NOT_FOR_KEPT: &str = "not for kept tables";
 
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,15 +30,18 @@ pub(super) fn parse(sql: &str, schema: &str) -> Result<Header, String> {
     let mut header = Header::default();
     let mut says_needs = false;
     let lines = sql.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with("--"));
-    for line in lines {
+    for (line, number) in lines.zip(1_u32..) {
         let comment = line.trim_start_matches('-').trim();
+        let named = |names| list(names, schema).map_err(|problem| format!("line {number}: {problem}"));
         if let Some(names) = comment.strip_prefix("needs:") {
-            header.needs.extend(list(names, schema)?);
+            header.needs.extend(named(names)?);
             says_needs = true;
         } else if let Some(names) = comment.strip_prefix("unless:") {
-            header.unless.extend(list(names, schema)?);
-        } else if comment == "not for kept tables" {
+            header.unless.extend(named(names)?);
+        } else if comment == NOT_FOR_KEPT {
             header.not_for_kept = true;
+        } else if let Some(form) = meant(comment) {
+            return Err(format!("line {number}: cannot understand {line:?}: write a line such as {form}"));
         }
     }
     if says_needs {
@@ -42,6 +49,24 @@ pub(super) fn parse(sql: &str, schema: &str) -> Result<Header, String> {
     } else {
         Err("its header does not name the tables it needs: write a line such as -- needs: users".to_owned())
     }
+}
+
+/// The form that a comment resembles without being of it. Prose may hold the words, but not begin with them.
+fn meant(comment: &str) -> Option<&'static str> {
+    const FORMS: [(&str, &str); 3] =
+        [("needs", "-- needs: users"), ("unless", "-- unless: users"), ("not for", "-- not for kept tables")];
+    let comment = comment.to_lowercase();
+    let begins_with = |word: &str| {
+        comment.strip_prefix(word).is_some_and(|behind| !behind.starts_with(char::is_alphanumeric))
+    };
+    let form = FORMS.iter().find(|(word, _)| begins_with(word)).or_else(|| {
+        let before_colon = comment.split_once(':').map(|(before, _)| before.trim());
+        let near = before_colon
+            .and_then(|word| nearest(word, FORMS.iter().map(|(word, _)| *word)))
+            .or_else(|| nearest(&comment, [NOT_FOR_KEPT]).and(Some("not for")))?;
+        FORMS.iter().find(|(word, _)| *word == near)
+    });
+    form.map(|(_, form)| *form)
 }
 
 fn list(text: &str, schema: &str) -> Result<Vec<TableName>, String> {
@@ -123,6 +148,43 @@ mod tests {
             assert!(needs(wrong).is_err(), "{wrong}");
         }
         assert!(parse("create index i on t (c)", "public").unwrap_err().contains("-- needs: users"));
+    }
+
+    #[test]
+    fn a_line_that_is_almost_a_rule_is_refused_with_its_number_and_the_right_form() {
+        for (wrong, form) in [
+            ("-- not for kept tables   some text", "-- not for kept tables"),
+            ("-- not for kept table", "-- not for kept tables"),
+            ("-- nor for kept tables", "-- not for kept tables"),
+            ("-- Not for kept tables", "-- not for kept tables"),
+            ("-- unles: x", "-- unless: users"),
+            ("-- unless x", "-- unless: users"),
+            ("-- need: x", "-- needs: users"),
+            ("-- needs : x", "-- needs: users"),
+            ("--Needs: x", "-- needs: users"),
+        ] {
+            let problem = parse(&format!("-- why\n-- needs: a\n{wrong}\nselect 1"), "s").unwrap_err();
+            assert!(problem.starts_with("line 3: ") && problem.ends_with(form), "{problem}");
+            assert!(problem.contains(wrong), "{problem}");
+        }
+        assert!(parse("\n-- needs: a,", "s").unwrap_err().starts_with("line 2: "));
+    }
+
+    #[test]
+    fn prose_may_say_what_it_likes() {
+        for prose in [
+            "-- Rows by day, newest first: the date of the timestamp as analysts in Paris read it.",
+            "-- The report needs it, unless the table is kept; not for analysts.",
+            "-- note: see the wiki",
+            "-- see: https://example.net/tables",
+            "-- needless to say",
+            "-- not forgotten",
+            "-- the tables that are kept",
+            "--",
+            "-- indexes: two of them",
+        ] {
+            assert!(parse(&format!("{prose}\n-- needs: a"), "s").is_ok(), "{prose}");
+        }
     }
 
     #[test]

@@ -59,8 +59,9 @@ impl Source {
     /// Opens the source. The warehouse is not touched.
     ///
     /// # Errors
-    /// It cannot be reached or read, or the tools do not fit its version.
+    /// It cannot be reached or read, the tools do not fit its version, or `WORK_DIR` cannot be written to.
     pub async fn open(config: &Config, tools: &Tools) -> Result<Self> {
+        check_folder(&config.replication.work_dir).await?;
         match &config.replication.backup_source {
             BackupSource::Live => Self::open_live(config, tools).await,
             BackupSource::Path(path) => Self::open_archive(path, tools, &config.replication.work_dir).await,
@@ -191,6 +192,16 @@ impl Drop for Snapshot {
     }
 }
 
+/// Whether temporary files can be written, found out before pg_dump or a row needs one.
+async fn check_folder(folder: &Path) -> Result<()> {
+    let file = TemporaryFile::new(folder, "can-write");
+    tokio::fs::write(&file.0, "").await.map_err(|error| {
+        Error::new(ErrorKind::Configuration, format!("cannot write to WORK_DIR {}", folder.display()))
+            .hint("set WORK_DIR to a folder that is there and can be written to")
+            .because(error)
+    })
+}
+
 /// A file that goes when it is dropped.
 struct TemporaryFile(PathBuf);
 
@@ -239,6 +250,35 @@ fn setval(definition: &str) -> Option<(i64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Variables;
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_told_before_the_source_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for source in ["live", "/nowhere/archive.dump"] {
+            for wrong in [folder.path().join("missing"), file.clone()] {
+                let variables = Variables::from_pairs([
+                    ("SOURCE_DATABASE_URL", "postgres://u@127.0.0.1:1/nobody"),
+                    ("TARGET_DATABASE_URL", "postgres://u@127.0.0.1:1/nobody"),
+                    ("BACKUP_SOURCE", source),
+                    ("WORK_DIR", wrong.to_str().unwrap()),
+                ]);
+                let tools = Tools::find(None).await.unwrap();
+                let error = Source::open(&Config::load(&variables).unwrap(), &tools).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+                assert!(error.to_string().contains(&format!("WORK_DIR {}", wrong.display())), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_can_be_written_is_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        check_folder(folder.path()).await.unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_sequence_value_is_read_from_behind_whatever_the_name_holds() {
