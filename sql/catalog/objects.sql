@@ -23,7 +23,8 @@ with listed (classid, objid) as (
 select l.classid::bigint as class, l.objid::bigint as oid, i.type as kind, coalesce(n.nspname::text, i.schema, '') as schema_name,
        -- Names as they are, nothing quoted. A function's is its signature as pg_dump writes it: name and argument types.
        coalesce(c.relname::text, t.typname::text,
-                p.proname || '(' || coalesce(a.types, case when p.prokind = 'a' then '*' else '' end) || ')', i.name, i.identity) as object_name,
+                p.proname || '(' || coalesce(a.types, case when p.prokind = 'a' then '*' else '' end) || ')', case when i.name like '"%"' then replace(substr(i.name, 2, length(i.name) - 2), '""', '"') else i.name end,
+                i.identity) as object_name,
        i.identity
 from listed l
 cross join lateral pg_identify_object(l.classid, l.objid, 0) i

@@ -9,7 +9,7 @@ use super::{BackupSource, Reader, nearest};
 
 /// What may stand behind the question mark: what sqlx's `PgConnectOptions` reads (and `options[name]`), which has all
 /// that goes to libpq.
-const PARAMETERS: [&str; 18] = [
+const PARAMETERS: [&str; 22] = [
     "sslmode",
     "ssl-mode",
     "sslrootcert",
@@ -28,6 +28,11 @@ const PARAMETERS: [&str; 18] = [
     "password",
     "application_name",
     "options",
+    // libpq's own, which the driver does without: providers put them into the URLs that they hand out.
+    "channel_binding",
+    "connect_timeout",
+    "gssencmode",
+    "target_session_attrs",
 ];
 
 /// A checked PostgreSQL URL. Prints without its password.

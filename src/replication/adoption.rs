@@ -35,7 +35,15 @@ pub async fn list(config: &Config) -> Result<Vec<(TableName, Disposition)>> {
     let mut session = Database::new(&config.databases.warehouse, "warehouse")?.connect().await?;
     let objects = catalog::objects(&mut session).await?;
     session.close().await;
+    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let before = match Ledger::open_existing(&warehouse).await? {
+        Some(ledger) => ledger.adopted().await?.unwrap_or_default(),
+        None => Vec::new(),
+    };
     let disposition = |table: &TableName| {
+        if before.contains(&(table.clone(), Disposition::Kept)) {
+            return Disposition::Kept;
+        }
         if arriving.contains(table) && !kept.contains(table) {
             Disposition::Replaced
         } else {

@@ -73,6 +73,8 @@ pub async fn examine(config: &Config) -> Result<Examined> {
         _ => Plan::default(),
     };
     problems.extend(plan.problems.iter().map(|problem| (ErrorKind::Refused, problem.clone())));
+    let missing = source.iter().flat_map(|source| source.missing_rows(plan.loaded()));
+    problems.extend(missing.map(|problem| (ErrorKind::Schema, problem)));
     note_versions(source.as_ref(), &world, &mut notes);
     Ok(Examined { source, plan, world, problems, notes })
 }
@@ -192,7 +194,7 @@ impl Examined {
     ///
     /// # Errors
     /// There are problems.
-    pub async fn admit(self, ledger: &Ledger) -> Result<(Source, Plan)> {
+    pub fn admit(self) -> Result<(Source, Plan)> {
         if let Some((first, _)) = self.problems.first() {
             // Trying again only helps where that helps with every one of them.
             let kind = self
@@ -213,9 +215,6 @@ impl Examined {
                 .filter(|hint| !hint.is_empty())
                 .collect();
             return Err(Error::new(kind, lines.join("; ")).hint(hints.join("; ")));
-        }
-        if self.world.adopted.is_none() {
-            ledger.adopt(&[]).await?;
         }
         match self.source {
             Some(source) => Ok((source, self.plan)),

@@ -192,3 +192,42 @@ async fn a_table_that_was_adopted_as_kept_gets_no_index_of_the_enrichment() {
         outcome.skipped
     );
 }
+
+#[tokio::test]
+async fn an_archive_without_the_rows_of_a_table_is_refused_before_anything_is_dropped() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key); insert into users values (1)").await;
+    night.full(&[]).await;
+    let path = night.path("schema-only.archive");
+    night.source.tool("pg_dump", ["-Fc".as_ref(), "--schema-only".as_ref(), "-f".as_ref(), path.as_os_str()]);
+    let error = night
+        .try_run(Stage::FullReplication, &[("BACKUP_SOURCE", path.to_str().unwrap())])
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("table public.users: the archive has no rows"), "{error}");
+    assert_eq!(night.warehouse.one("select count(*) from users").await, "1");
+}
+
+#[tokio::test]
+async fn a_refused_first_contact_accepts_nothing() {
+    let night = TestNight::new().await;
+    night.source_sql("create table stats (id int)").await;
+    night.warehouse_sql("create materialized view stats as select 42 as answer").await;
+    for _ in 0..2 {
+        let error = night.try_run(Stage::FullReplication, &[]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.operator_hint().unwrap().contains("adopt"), "{error}");
+    }
+    assert_eq!(night.warehouse.one("select answer from stats").await, "42");
+}
+
+#[tokio::test]
+async fn what_was_kept_stays_kept_when_adopted_again() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key)").await;
+    night.warehouse_sql("create table users (mine int)").await;
+    let config = night.config(&[]);
+    nightferry::replication::adoption::accept(&config, &["users".to_owned()]).await.unwrap();
+    let again = nightferry::replication::adoption::accept(&config, &[]).await.unwrap();
+    assert!(again.iter().all(|(_, disposition)| disposition.name() == "kept"), "{again:?}");
+}

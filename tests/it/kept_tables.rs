@@ -176,3 +176,63 @@ async fn an_unknown_table_in_the_modes_is_refused_with_the_nearest_name() {
     assert!(!error.kind().is_retryable());
     assert_eq!(night.warehouse.one("select to_regclass('quizzes') is null").await, "t");
 }
+
+#[tokio::test]
+async fn a_kept_partitioned_table_keeps_its_partitions_and_their_rows() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create table ev (id bigint, d int) partition by range (d);
+             create table ev1 partition of ev for values from (0) to (10) partition by list (id);
+             create table ev11 partition of ev1 default;
+             insert into ev select g, g % 10 from generate_series(1, 50) g",
+        )
+        .await;
+    for modes in ["{}", r#"{"ev":"incremental"}"#, r#"{"ev":"none"}"#] {
+        night.full(&[("BACKUP_MODE", modes)]).await;
+        assert_eq!(night.warehouse.one("select count(*) from ev").await, "50", "{modes}");
+    }
+}
+
+#[tokio::test]
+async fn an_enum_that_a_kept_table_uses_follows_the_source() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create type mood as enum ('a', 'c'); create function twice(int) returns int language sql as 'select $1 * 2';
+             create table answers (id int primary key, m mood, n int default twice(1)); create table users (id int primary key, m mood);
+             insert into answers values (1, 'a'); insert into users values (1, 'c')",
+        )
+        .await;
+    let modes = [("BACKUP_MODE", r#"{"answers":"incremental"}"#)];
+    night.full(&modes).await;
+    night.source_sql("alter type mood add value 'it''s b' after 'a'").await;
+    night.source_sql("insert into users values (2, 'it''s b'); create or replace function twice(int) returns int language sql as 'select $1 + $1'").await;
+    night.full(&modes).await;
+    assert_eq!(night.warehouse.rows("select m from users order by id").await, ["c", "it's b"]);
+    assert_eq!(
+        night.warehouse.one("select array_agg(e)::text from unnest(enum_range(null::mood)) e").await,
+        "{a,\"it's b\",c}"
+    );
+    assert_eq!(
+        night.warehouse.one("select prosrc from pg_proc where proname = 'twice'").await,
+        "select $1 + $1"
+    );
+}
+
+#[tokio::test]
+async fn a_kept_table_outlives_its_source_and_its_mode() {
+    let night = TestNight::new().await;
+    night.source_sql("create table answers (id int primary key); insert into answers values (1); create sequence of_it owned by answers.id").await;
+    let modes = [("BACKUP_MODE", r#"{"answers":"incremental"}"#)];
+    night.full(&modes).await;
+    night.full(&modes).await;
+    assert_eq!(
+        night.warehouse.one("select to_regclass('of_it') is not null").await,
+        "t",
+        "its sequence stays with it"
+    );
+    night.source_sql("drop table answers").await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.rows("select id from answers").await, ["1"]);
+}

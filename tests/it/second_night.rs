@@ -133,3 +133,137 @@ async fn a_materialized_view_with_an_odd_name_holds_its_rows() {
     night.full(&[]).await;
     assert_eq!(night.warehouse.rows("select answer from \"Odd one\"").await, ["42"]);
 }
+
+#[tokio::test]
+async fn an_analysts_view_comes_back_every_night_even_one_that_needs_a_key() {
+    let night = TestNight::new().await;
+    night
+        .source_sql("create table users (id int primary key, name text); insert into users values (1, 'a')")
+        .await;
+    night.full(&[]).await;
+    night
+        .warehouse_sql(
+            "create view bi as select * from users;
+             create view by_key as select u.id, u.name, count(*) from users u group by u.id;
+             create view over_it as select id from by_key",
+        )
+        .await;
+    for turn in 0..3 {
+        let outcome = night.full(&[]).await;
+        assert_eq!(outcome.skipped, [], "night {turn}");
+        assert_eq!(
+            night
+                .warehouse
+                .rows("select b.id, k.count from bi b join by_key k using (id) join over_it using (id)")
+                .await,
+            ["1|1"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_view_of_the_source_that_needs_a_key_keeps_its_readers() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create table u (id int primary key, n text); insert into u values (1, 'a');
+             create materialized view mv as select id, n, count(*) from u group by id;
+             create view v as select id, n, count(*) from u group by id",
+        )
+        .await;
+    night.full(&[]).await;
+    night.warehouse_sql("grant select on mv, v to pg_monitor").await;
+    for _ in 0..2 {
+        let outcome = night.full(&[]).await;
+        assert_eq!(outcome.skipped, []);
+        let may = "select has_table_privilege('pg_monitor', 'mv', 'select'), has_table_privilege('pg_monitor', 'v', 'select')";
+        assert_eq!(night.warehouse.one(may).await, "t|t");
+        assert_eq!(night.warehouse.rows("select mv.id from mv join v using (id)").await, ["1"]);
+    }
+}
+
+#[tokio::test]
+async fn an_aggregate_without_arguments_is_no_obstacle() {
+    let night = TestNight::new().await;
+    night.source_sql("create aggregate how_many(*) (sfunc = int8inc, stype = int8, initcond = '0')").await;
+    night.full(&[]).await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select how_many(*) from generate_series(1, 3)").await, "3");
+}
+
+#[tokio::test]
+async fn what_an_analyst_makes_during_the_enrichment_is_not_taken_for_ours() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key)").await;
+    std::fs::write(
+        night.path("enrichment/01_wait.sql"),
+        "-- needs: users\nselect pg_advisory_xact_lock(77);\ncreate table ours as select 1 as n;\n",
+    )
+    .unwrap();
+    let mut analyst = night.warehouse.connect().await;
+    crate::support::execute_on(&mut analyst, "select pg_advisory_lock(77)").await;
+    let stage = async { night.full(&[]).await };
+    let meanwhile = async {
+        crate::support::until("the enrichment to wait", async || {
+            let waiting = night.warehouse.one("select count(*) from pg_locks where locktype = 'advisory' and objid = 77 and not granted").await;
+            (waiting == "1").then_some(())
+        })
+        .await;
+        night.warehouse_sql("create table mine as select 42 as answer").await;
+        crate::support::execute_on(&mut analyst, "select pg_advisory_unlock(77)").await;
+    };
+    tokio::join!(stage, meanwhile);
+    std::fs::remove_file(night.path("enrichment/01_wait.sql")).unwrap();
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select answer from mine").await, "42");
+    assert_eq!(
+        night.warehouse.one("select to_regclass('ours') is null").await,
+        "t",
+        "what the enrichment made is replaced"
+    );
+}
+
+#[tokio::test]
+async fn row_security_of_the_source_never_hides_rows_in_silence() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create table secret (id int primary key); insert into secret select generate_series(1, 10);
+             alter table secret enable row level security; alter table secret force row level security;
+             create policy few on secret using (id <= 3)",
+        )
+        .await;
+    // The owner is bound by FORCE: what it cannot see whole is refused, as pg_dump refuses it.
+    let error = night.try_run(nightferry::ids::Stage::FullReplication, &[]).await.unwrap_err();
+    assert!(
+        error.to_string().contains("row-level security") || error.to_string().contains("row_security"),
+        "{error}"
+    );
+    night.source_sql("alter table secret no force row level security").await;
+    night.full(&[]).await;
+    night.full(&[]).await;
+    assert_eq!(night.warehouse.one("select count(*) from secret").await, "10");
+    assert_eq!(
+        night.warehouse.one("select relrowsecurity from pg_class where relname = 'secret'").await,
+        "t"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_who_holds_a_table_is_waited_for() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key); insert into users values (1)").await;
+    night.full(&[]).await;
+    let mut reader = night.warehouse.connect().await;
+    crate::support::execute_on(&mut reader, "begin; select count(*) from users").await;
+    let let_go = async {
+        crate::support::until("the night to wait for the reader", async || {
+            let waiting = night.warehouse.one("select count(*) from pg_locks where not granted").await;
+            (waiting != "0").then_some(())
+        })
+        .await;
+        crate::support::execute_on(&mut reader, "commit").await;
+    };
+    tokio::join!(night.full(&[]), let_go);
+    assert_eq!(night.warehouse.one("select count(*) from users").await, "1");
+}

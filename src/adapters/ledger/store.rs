@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 use tokio::sync::Mutex;
 
+use crate::adapters::postgres::catalog::Object;
 use crate::adapters::postgres::{Database, Session, failed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{RunId, TableName};
@@ -20,6 +21,17 @@ pub struct ObjectRow {
     pub object_name: String,
     /// Its whole identity, argument types included.
     pub identity: String,
+}
+
+impl From<&Object> for ObjectRow {
+    fn from(object: &Object) -> Self {
+        Self {
+            kind: object.kind.clone(),
+            schema_name: object.schema_name.clone(),
+            object_name: object.object_name.clone(),
+            identity: object.identity.clone(),
+        }
+    }
 }
 
 /// What an operator said of a table that was there before nightferry.
@@ -184,12 +196,13 @@ impl Ledger {
         add_objects(session, objects).await
     }
 
-    /// Adds what the enrichment made to the generation of this night: the next night replaces it too.
+    /// Adds what the enrichment made to the generation of this night, in the transaction that made it: the next night
+    /// replaces it too.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn extend_generation(&self, objects: &[ObjectRow]) -> Result<()> {
-        add_objects(&mut *self.session().await?, objects).await
+    pub async fn extend_generation(&self, session: &mut Session, objects: &[ObjectRow]) -> Result<()> {
+        add_objects(session, objects).await
     }
 
     /// Marks the generation of a run live; the one before it is `dropped` in place, `previous` after a swap.

@@ -233,6 +233,22 @@ question!(
     /// Every ordinary table, largest first.
     sizes() -> TableSize, "sizes.sql", include_str!("../../../sql/catalog/sizes.sql"));
 
+/// What this transaction made and that was not there `before`; what others make at the same moment is not among it.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<Object>> {
+    let written: Vec<(i64, i64)> = sqlx::query_as(include_str!("../../../sql/catalog/made_here.sql"))
+        .fetch_all(session.raw())
+        .await
+        .map_err(|error| failed("cannot read the catalog (made_here.sql)", error))?;
+    let mut made = objects(session).await?;
+    made.retain(|object| {
+        written.contains(&(object.class, object.oid)) && !before.iter().any(|old| old.id() == object.id())
+    });
+    Ok(made)
+}
+
 /// Who leans on whom.
 ///
 /// # Errors

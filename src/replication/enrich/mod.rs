@@ -13,10 +13,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use self::files::File;
 use self::header::Header;
 use super::tables::resolve;
-use crate::adapters::ledger::{Disposition, Recorder};
+use crate::adapters::ledger::{Disposition, ObjectRow, Recorder};
 use crate::adapters::postgres::columns::{Relation, relations};
 use crate::adapters::postgres::ident::ident;
-use crate::adapters::postgres::{Database, run_script};
+use crate::adapters::postgres::{Database, catalog, run_script};
 use crate::config::{BackupModes, Config};
 use crate::error::{Error, Result};
 use crate::events;
@@ -101,7 +101,8 @@ fn reason_to_skip(header: &Header, there: &[Relation], kept: &[TableName]) -> Op
     Some(format!("it is not for kept tables, and {kept} is kept (BACKUP_MODE, or adopted so)"))
 }
 
-/// Runs one file in one transaction; what it did before an error is undone.
+/// Runs one file in one transaction; what it did before an error is undone. What it makes is written to the ledger: the next
+/// night replaces it like everything that this one brings.
 async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Result<()> {
     let start = Instant::now();
     let work = async {
@@ -112,7 +113,11 @@ async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Res
                 ident(SCHEMA)
             ))
             .await?;
+        let before = catalog::objects(&mut session).await?;
         run_script(&mut session, &file.name, &file.sql).await?;
+        let made: Vec<ObjectRow> =
+            catalog::made_here(&mut session, &before).await?.iter().map(ObjectRow::from).collect();
+        recorder.ledger().extend_generation(&mut session, &made).await?;
         session.execute("commit").await?;
         session.close().await;
         Ok(())

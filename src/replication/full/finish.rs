@@ -39,7 +39,7 @@ pub(super) async fn run(
         .filter_map(|id| archive.entry(*id))
         .filter(|entry| !is_defined_by_the_catalog(entry))
         .collect();
-    for entry in late.iter().filter(|entry| entry.kind.name() != "COMMENT") {
+    for entry in late.iter().filter(|entry| !matches!(entry.kind.name(), "COMMENT" | "ROW SECURITY")) {
         session
             .execute(&entry.definition)
             .await
@@ -57,11 +57,13 @@ pub(super) async fn run(
         build(&mut session, definition, recorder).await?;
     }
     set_sequences(&mut session, archive, plan, built, facts).await?;
+    let refresh_others = built.leaving.come_back_at_last(&mut session, recorder).await?;
     for entry in late.iter().filter(|entry| entry.kind.name() == "COMMENT") {
         comment(&mut session, entry, recorder).await?;
     }
     session.execute("commit").await?;
     refresh(&mut session, archive, built, facts, recorder).await?;
+    refresh_theirs(&mut session, &refresh_others, recorder).await?;
     session.close().await;
     Ok(())
 }
@@ -148,11 +150,40 @@ async fn refresh(
             duration: start.elapsed(),
         });
     }
-    for identity in &built.refresh_others {
+    Ok(())
+}
+
+/// Fills the materialized views of others; one that cannot be filled is named.
+async fn refresh_theirs(session: &mut Session, identities: &[String], recorder: &Recorder) -> Result<()> {
+    for identity in identities {
         if let Err(error) = session.execute(&format!("refresh materialized view {identity}")).await {
             let object = format!("rows of materialized view {identity}");
             recorder.skipped(Skipped { object, reason: error.to_string(), definition: None }).await?;
         }
     }
+    Ok(())
+}
+
+/// Switches row security on, where the source has it: the last of all, since from then on the owner may not see, and so not
+/// count, every row.
+///
+/// # Errors
+/// The warehouse cannot be reached.
+pub(super) async fn secure(
+    warehouse: &Database,
+    archive: &Archive,
+    plan: &Plan,
+    built: &Built,
+) -> Result<()> {
+    let mut session = warehouse.connect().await?;
+    session.execute("begin").await?;
+    session.execute(SCRIPT_SETTINGS).await?;
+    let entries =
+        plan.after.iter().filter(|id| !built.left_out.contains(id)).filter_map(|id| archive.entry(*id));
+    for entry in entries.filter(|entry| entry.kind.name() == "ROW SECURITY") {
+        session.execute(&entry.definition).await.map_err(|error| error.context(entry.label()))?;
+    }
+    session.execute("commit").await?;
+    session.close().await;
     Ok(())
 }

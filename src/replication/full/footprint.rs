@@ -93,6 +93,12 @@ impl<'a> Graph<'a> {
     fn spare(&self, table: &Object, dropped: &mut BTreeSet<ObjectId>, footprint: &mut Footprint) {
         let mut open = vec![table.id()];
         let mut seen = HashSet::from([table.id()]);
+        // A sequence that is owned by the table would go or stay with it; nothing in the table says that it uses it.
+        for owned in self.used_by.get(&table.id()).into_iter().flatten() {
+            if self.objects[owned].kind == "sequence" && dropped.remove(owned) {
+                footprint.spared.push(self.objects[owned].clone());
+            }
+        }
         while let Some(id) = open.pop() {
             for used in self.uses.get(&id).into_iter().flatten().filter(|used| seen.insert(**used)) {
                 let object = self.objects[used];

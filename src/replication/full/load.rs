@@ -17,7 +17,7 @@ use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::catalog::{CopyTable, Definition};
 use crate::adapters::postgres::copy::Copied;
 use crate::adapters::postgres::{Database, Session, ident};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::outcome::{ObjectOutcome, TableOutcome};
 
 /// A table to load, and what is built on it once its rows are in.
@@ -121,10 +121,28 @@ async fn load_tables(
 
 async fn load(reader: &mut RowReader, session: &mut Session, table: &CopyTable) -> Result<Copied> {
     let name = ident::table(&table.name());
-    session.execute(&format!("begin; truncate only {name}")).await?;
+    empty(session, &name).await?;
     let copied = reader.copy(table, session).await?;
     session.execute("commit").await?;
     Ok(copied)
+}
+
+/// Opens the transaction and empties the table. A reader that holds it is waited for in short turns, so that other readers do
+/// not queue behind us for long.
+async fn empty(session: &mut Session, table: &str) -> Result<()> {
+    const TURNS: u32 = 60;
+    for turn in 1.. {
+        let emptied =
+            session.execute(&format!("begin; set local lock_timeout = '10s'; truncate only {table}")).await;
+        match emptied {
+            Err(error) if error.kind() == ErrorKind::Timeout && turn < TURNS => {
+                session.execute("rollback").await?;
+                tracing::warn!(table, turn, "another session holds the table, trying again");
+            }
+            result => return result,
+        }
+    }
+    Ok(())
 }
 
 async fn build_indexes(

@@ -3,6 +3,7 @@
 pub mod constrain;
 mod finish;
 mod footprint;
+mod leaving;
 mod load;
 mod pool;
 mod rows;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::Database;
-use crate::adapters::postgres::catalog::{self, CopyTable, TableSize};
+use crate::adapters::postgres::catalog::{CopyTable, TableSize};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events;
@@ -29,7 +30,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     let settings = &config.replication;
     tracing::info!("{}", events::START_CREATE_BACKUP);
     let examined = recorder.step("fetch", preflight::examine(config)).await?;
-    let (source, plan) = recorder.step("guard", examined.admit(recorder.ledger())).await?;
+    let (source, plan) = recorder.step("guard", async { examined.admit() }).await?;
     for skipped in &plan.left_out {
         recorder.skipped(skipped.clone()).await?;
     }
@@ -41,6 +42,8 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     tracing::info!("{}", events::START_RESTORE);
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
     let built = recorder.step("schema", schema::run(&warehouse, &source.archive, &plan, recorder)).await?;
+    // From here on the warehouse is known: what is in it is either ours or was not in the way.
+    recorder.ledger().adopt(&[]).await?;
     let load = async {
         let readers = source.readers(settings.jobs).await?;
         let tables = largest_first(built.tables.clone(), &source.sizes);
@@ -54,7 +57,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         .await?;
     tracing::info!("{}", events::RESTORE_DONE);
 
-    recorder.step("enrich", enriched(config, &warehouse, recorder)).await?;
+    recorder.step("enrich", enrich::run(config, recorder)).await?;
     let verify = verify::run(
         &warehouse,
         &plan,
@@ -65,19 +68,13 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         recorder,
     );
     recorder.step("verify", verify).await?;
-    recorder.step("publish", recorder.ledger().publish_generation(recorder.run())).await?;
+    let publish = async {
+        finish::secure(&warehouse, &source.archive, &plan, &built).await?;
+        recorder.ledger().publish_generation(recorder.run()).await
+    };
+    recorder.step("publish", publish).await?;
     tracing::info!("{}", events::IMPORT_AND_ENRICHMENT_DONE);
     Ok(())
-}
-
-/// Enriches, and writes down what that made: the next night replaces it like everything that this one brought.
-async fn enriched(config: &Config, warehouse: &Database, recorder: &Recorder) -> Result<()> {
-    let mut session = warehouse.connect().await?;
-    let before = catalog::objects(&mut session).await?;
-    enrich::run(config, recorder).await?;
-    let made = schema::made_since(&before, catalog::objects(&mut session).await?);
-    session.close().await;
-    recorder.ledger().extend_generation(&made.iter().map(schema::row_of).collect::<Vec<_>>()).await
 }
 
 /// The largest tables first: the last to end is then a small one.

@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 
 use super::footprint::{Footprint, footprint};
+use super::leaving::{Leaving, attempt};
 use crate::adapters::ledger::{ObjectRow, Recorder};
 use crate::adapters::postgres::archive::{Archive, Entry};
-use crate::adapters::postgres::catalog::{self, CopyTable, Definition, Object, Recreation};
+use crate::adapters::postgres::catalog::{self, CopyTable, Definition, Object};
 use crate::adapters::postgres::{Database, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::outcome::Skipped;
-use crate::replication::plan::{Plan, shorten};
+use crate::replication::plan::{Plan, Space, arrives_as, place, shorten, space};
 
 /// The new, empty objects and what is still to be made.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub struct Built {
     pub left_out: BTreeSet<i32>,
     /// All that the night made.
     pub objects: Vec<Object>,
-    /// Materialized views of others, to be filled again.
-    pub refresh_others: Vec<String>,
+    /// What of others is still to come back, or to be filled again.
+    pub leaving: Leaving,
 }
 
 const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
@@ -54,6 +55,7 @@ pub(super) async fn run(
     refuse_conflicts(&footprint)?;
 
     let leaving = Leaving::read(&mut session, &footprint).await?;
+    leaving.name_what_is_lost(recorder).await?;
     drop_objects(&mut session, &footprint).await?;
     let remaining = catalog::objects(&mut session).await?;
     nothing_else_went(&before, &remaining, &footprint)?;
@@ -61,29 +63,38 @@ pub(super) async fn run(
     let mut making = Making { session: &mut session, archive, plan, recorder, left_out: BTreeSet::new() };
     making.entries(&plan.before, &names_of(&footprint.spared)).await?;
     let mut left_out = std::mem::take(&mut making.left_out);
-    let refresh_others = leaving.come_back(&mut session, &footprint, recorder).await?;
-    let made = made_since(&remaining, catalog::objects(&mut session).await?);
+    let arriving = arriving(archive, &plan.before);
+    let mut made = made_since(&remaining, catalog::objects(&mut session).await?);
+    made.retain(&arriving);
+    // Now, so that a night that breaks off later has not lost them; what needs a key comes back in step finish.
+    let leaving = leaving.come_back(&mut session).await?;
 
     session.execute("savepoint probe").await?;
     let mut probing = Making { session: &mut session, archive, plan, recorder, left_out };
     probing.entries(&plan.after, &BTreeSet::new()).await?;
     left_out = std::mem::take(&mut probing.left_out);
-    let relations: Vec<i64> = made_since(&remaining, catalog::objects(&mut session).await?)
-        .iter()
-        .filter(|object| object.is_relation())
-        .map(|object| object.oid)
+    let late = made_since(&remaining, catalog::objects(&mut session).await?);
+    let late: Vec<Object> = late
+        .into_iter()
+        .filter(|object| !made.contains(object))
+        .filter(self::arriving(archive, &plan.after))
         .collect();
+    made.extend(late);
+    let relations: Vec<i64> =
+        made.iter().filter(|object| object.is_relation()).map(|object| object.oid).collect();
     let definitions = catalog::definitions(&mut session, &relations).await?;
     let invalid_indexes = catalog::invalid_indexes(&mut session, &relations).await?.into_iter().collect();
     session.execute("rollback to savepoint probe").await?;
 
     let tables = catalog::copy_tables(&mut session, &relations).await?;
+    // A table that stays is the warehouse's own from now on: its history outlives a change of BACKUP_MODE.
+    let ours = |object: &&Object| plan.was_brought(object) && !object.is_table();
     let brought: Vec<ObjectRow> =
-        made.iter().chain(remaining.iter().filter(|object| plan.was_brought(object))).map(row_of).collect();
+        made.iter().chain(remaining.iter().filter(ours)).map(ObjectRow::from).collect();
     recorder.ledger().open_generation(&mut session, recorder.run(), &brought).await?;
     session.execute("commit").await?;
     session.close().await;
-    Ok(Built { tables, definitions, invalid_indexes, left_out, objects: made, refresh_others })
+    Ok(Built { tables, definitions, invalid_indexes, left_out, objects: made, leaving })
 }
 
 fn refuse_conflicts(footprint: &Footprint) -> Result<()> {
@@ -93,129 +104,6 @@ fn refuse_conflicts(footprint: &Footprint) -> Result<()> {
         format!("{} stays but is a part of {}, which the night replaces", kept.label(), replaced.label()),
     )
     .hint("detach the one that stays, or give both the same mode in BACKUP_MODE"))
-}
-
-/// What goes with the dropped objects and has to come back: read before the drop.
-struct Leaving {
-    recreations: Vec<Recreation>,
-    grants: Vec<String>,
-}
-
-impl Leaving {
-    async fn read(session: &mut Session, footprint: &Footprint) -> Result<Self> {
-        let (classes, oids): (Vec<i64>, Vec<i64>) =
-            footprint.rebuilt.iter().map(|object| (object.class, object.oid)).unzip();
-        let relations: Vec<i64> =
-            footprint.dropped.iter().filter(|object| object.is_relation()).map(|object| object.oid).collect();
-        Ok(Self {
-            recreations: catalog::recreations(session, &classes, &oids).await?,
-            grants: catalog::grants(session, &relations).await?,
-        })
-    }
-
-    /// Makes the views and functions of others again, and gives the grants back. What cannot come back is named, with
-    /// its definition. Gives the materialized views that are to be filled.
-    async fn come_back(
-        &self,
-        session: &mut Session,
-        footprint: &Footprint,
-        recorder: &Recorder,
-    ) -> Result<Vec<String>> {
-        let mut refresh = Vec::new();
-        for object in &footprint.rebuilt {
-            let Some(again) =
-                self.recreations.iter().find(|again| (again.class, again.oid) == (object.class, object.oid))
-            else {
-                continue;
-            };
-            let Some(definition) = &again.definition else {
-                recorder
-                    .skipped(lost(
-                        object,
-                        "it leaned on a replaced object and its kind cannot be made again",
-                        None,
-                    ))
-                    .await?;
-                continue;
-            };
-            match attempt(session, definition).await? {
-                Err(error) => {
-                    recorder
-                        .skipped(lost(
-                            object,
-                            &format!("it leans on a replaced object and cannot come back: {error}"),
-                            Some(definition),
-                        ))
-                        .await?;
-                    continue;
-                }
-                Ok(()) if again.is_populated => refresh.push(object.identity.clone()),
-                Ok(()) => {}
-            }
-            for statement in &again.statements {
-                if let Err(error) = attempt(session, statement).await? {
-                    recorder
-                        .skipped(lost(
-                            object,
-                            &format!("a part of it cannot come back: {error}"),
-                            Some(statement),
-                        ))
-                        .await?;
-                }
-            }
-        }
-        for object in &footprint.lost {
-            recorder
-                .skipped(lost(
-                    object,
-                    "it leaned on a replaced object and its kind cannot be made again",
-                    None,
-                ))
-                .await?;
-        }
-        for (kept, replaced) in &footprint.cut_foreign_keys {
-            let reason = format!(
-                "{} is replaced, and rows of an increment may refer to rows younger than its copy",
-                replaced.label()
-            );
-            recorder
-                .skipped(Skipped {
-                    object: format!("foreign key of {}", kept.label()),
-                    reason,
-                    definition: None,
-                })
-                .await?;
-        }
-        for grant in &self.grants {
-            // The object may be gone from the source, or the role from the server.
-            if let Err(error) = attempt(session, grant).await? {
-                recorder
-                    .skipped(Skipped {
-                        object: "grant".into(),
-                        reason: error.to_string(),
-                        definition: Some(grant.clone()),
-                    })
-                    .await?;
-            }
-        }
-        Ok(refresh)
-    }
-}
-
-fn lost(object: &Object, reason: &str, definition: Option<&String>) -> Skipped {
-    Skipped { object: object.label(), reason: reason.to_owned(), definition: definition.cloned() }
-}
-
-/// Runs a statement that may fail, without ending the transaction.
-async fn attempt(session: &mut Session, statement: &str) -> Result<Result<()>> {
-    match session.execute(&format!("savepoint attempt;\n{statement}\n;release savepoint attempt")).await {
-        Ok(()) => Ok(Ok(())),
-        Err(error) if error.kind() == ErrorKind::Connection => Err(error),
-        Err(error) => {
-            session.execute("rollback to savepoint attempt").await?;
-            Ok(Err(error))
-        }
-    }
 }
 
 async fn drop_objects(session: &mut Session, footprint: &Footprint) -> Result<()> {
@@ -229,14 +117,26 @@ async fn drop_objects(session: &mut Session, footprint: &Footprint) -> Result<()
     };
     let mut dropped: Vec<&Object> = footprint.dropped.iter().collect();
     dropped.sort_by_key(|object| (rank(object), object.identity.clone()));
-    let script: Vec<String> = dropped
-        .iter()
-        .map(|object| format!("drop {} if exists {} cascade;", object.kind, object.identity))
-        .collect();
+    let script: Vec<String> = dropped.into_iter().map(drop_statement).collect();
     session
         .execute(&script.join("\n"))
         .await
         .map_err(|error| error.context("cannot drop last night's objects"))
+}
+
+fn drop_statement(object: &Object) -> String {
+    // An aggregate without arguments is the one kind whose identity is not what DROP takes.
+    let identity = match object.identity.strip_suffix("()") {
+        Some(name) if object.kind == "aggregate" => format!("{name}(*)"),
+        _ => object.identity.clone(),
+    };
+    format!("drop {} if exists {identity} cascade;", object.kind)
+}
+
+/// Whether an object is one that these entries make: another session may make its own at the same moment.
+fn arriving(archive: &Archive, ids: &[i32]) -> impl Fn(&Object) -> bool + use<> {
+    let names: BTreeSet<_> = ids.iter().filter_map(|id| archive.entry(*id)).filter_map(arrives_as).collect();
+    move |object| space(object) == Space::Other || names.contains(&place(object))
 }
 
 /// A cascade may only have taken what was named.
@@ -263,18 +163,9 @@ fn names_of(spared: &[Object]) -> BTreeSet<TableName> {
     spared.iter().map(Object::name).collect()
 }
 
-pub(super) fn made_since(before: &[Object], now: Vec<Object>) -> Vec<Object> {
+fn made_since(before: &[Object], now: Vec<Object>) -> Vec<Object> {
     let old: BTreeSet<_> = before.iter().map(Object::id).collect();
     now.into_iter().filter(|object| !old.contains(&object.id())).collect()
-}
-
-pub(super) fn row_of(object: &Object) -> ObjectRow {
-    ObjectRow {
-        kind: object.kind.clone(),
-        schema_name: object.schema_name.clone(),
-        object_name: object.object_name.clone(),
-        identity: object.identity.clone(),
-    }
 }
 
 /// Runs entries of the archive; those that may fail are named when they do.
@@ -293,7 +184,7 @@ impl Making<'_> {
             let stays =
                 entry.table_name().is_some_and(|name| spared.contains(&name)) && entry.kind.name() != "TABLE";
             if stays {
-                self.leave_out(entry, "a table that stays uses the one that is there").await?;
+                self.bring_up_to_date(entry).await?;
             } else if let Err(error) = attempt(self.session, &entry.definition).await? {
                 self.tolerate(entry, error).await?;
             }
@@ -301,12 +192,25 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// A comment that needs another owner, or what leans on a table that is not loaded, does not end a night.
+    /// What a staying table uses cannot be made anew, but an enum can get its new values, and a function its new body.
+    async fn bring_up_to_date(&mut self, entry: &Entry) -> Result<()> {
+        for statement in updates(entry) {
+            if let Err(error) = attempt(self.session, &statement).await? {
+                let reason = format!(
+                    "a table that stays uses the one that is there, and it cannot follow the source: {error}"
+                );
+                return self.leave_out(entry, &reason).await;
+            }
+        }
+        self.leave_out(entry, "a table that stays uses the one that is there").await
+    }
+
+    /// A comment that needs another owner, a policy for a role that is not here, or what leans on a table that is not loaded, does not end a night.
     async fn tolerate(&mut self, entry: &Entry, error: Error) -> Result<()> {
         let leans_on_left_out = entry.dependencies.iter().any(|id| self.left_out.contains(id));
         let tolerable = self.plan.fallible.contains(&entry.id)
             || leans_on_left_out
-            || entry.kind.name() == "COMMENT"
+            || matches!(entry.kind.name(), "COMMENT" | "POLICY")
             || error.kind() == ErrorKind::Privilege;
         if tolerable && entry.kind.name() != "TABLE" {
             return self.leave_out(entry, &error.to_string()).await;
@@ -319,5 +223,58 @@ impl Making<'_> {
         self.recorder
             .skipped(Skipped { object: entry.label(), reason: reason.to_owned(), definition: None })
             .await
+    }
+}
+
+/// The statements that bring an object that is there up to date with an entry of the archive.
+fn updates(entry: &Entry) -> Vec<String> {
+    let definition = entry.definition.trim_start();
+    if let Some(rest) =
+        definition.strip_prefix("CREATE FUNCTION ").or_else(|| definition.strip_prefix("CREATE PROCEDURE "))
+    {
+        let kind = if entry.kind.name() == "PROCEDURE" { "PROCEDURE" } else { "FUNCTION" };
+        return vec![format!("CREATE OR REPLACE {kind} {rest}")];
+    }
+    let Some((head, labels)) = definition.split_once(" AS ENUM (") else { return Vec::new() };
+    let Some(name) = head.strip_prefix("CREATE TYPE ") else { return Vec::new() };
+    // pg_dump writes one label a line, quoted already.
+    let labels: Vec<&str> = labels
+        .lines()
+        .map(|line| line.trim().trim_end_matches(','))
+        .filter(|line| line.starts_with('\''))
+        .collect();
+    let after = std::iter::once(None).chain(labels.iter().map(Some));
+    labels
+        .iter()
+        .zip(after)
+        .map(|(label, before)| {
+            let place = before.map(|before| format!(" AFTER {before}")).unwrap_or_default();
+            format!("ALTER TYPE {name} ADD VALUE IF NOT EXISTS {label}{place}")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aggregate_without_arguments_is_dropped_by_its_star() {
+        let object = |kind: &str, identity: &str| Object {
+            class: 1,
+            oid: 1,
+            kind: kind.into(),
+            schema_name: "public".into(),
+            object_name: "x".into(),
+            identity: identity.into(),
+        };
+        assert_eq!(
+            drop_statement(&object("aggregate", "public.n()")),
+            "drop aggregate if exists public.n(*) cascade;"
+        );
+        assert_eq!(
+            drop_statement(&object("function", "public.n()")),
+            "drop function if exists public.n() cascade;"
+        );
     }
 }

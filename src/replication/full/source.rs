@@ -18,6 +18,7 @@ use crate::adapters::process;
 use crate::config::{BackupSource, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::plan::Finding;
 
 /// How long the source's locks are waited for: a migration that runs at night may hold one.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -122,6 +123,29 @@ impl Source {
             });
         }
         Ok(readers)
+    }
+
+    /// The tables to load of which an archive has no rows: made without them, or by other means than COPY.
+    pub(crate) fn missing_rows<'a>(&self, tables: impl Iterator<Item = &'a TableName>) -> Vec<Finding> {
+        if self.is_live() {
+            return Vec::new();
+        }
+        let has_rows = |table: &TableName| {
+            self.archive.table_data(table).is_some_and(|entry| entry.has_data && entry.copy_target().is_ok())
+        };
+        // A partitioned table has none of its own.
+        let is_partitioned = |table: &TableName| {
+            self.archive
+                .table(table)
+                .is_some_and(|entry| entry.definition.lines().any(|line| line.starts_with("PARTITION BY ")))
+        };
+        tables
+            .filter(|table| !has_rows(table) && !is_partitioned(table))
+            .map(|table| {
+                let hint = "make the archive without --schema-only, --exclude-table-data and --inserts, or give the table mode none";
+                Finding::new(format!("table {table}"), "the archive has no rows of it that can be copied", hint)
+            })
+            .collect()
     }
 
     /// Whether the rows come from a running server.

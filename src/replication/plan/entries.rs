@@ -48,6 +48,35 @@ impl Plan {
             };
             self.treatments.insert(table, treatment);
         }
+        self.keep_partitions_with_their_parents(entries);
+    }
+
+    /// The rows of a partitioned table are its partitions': what is done with it is done with them.
+    fn keep_partitions_with_their_parents(&mut self, entries: &[Entry]) {
+        let by_id: BTreeMap<i32, &Entry> = entries
+            .iter()
+            .filter(|entry| entry.kind.name() == "TABLE")
+            .map(|entry| (entry.id, entry))
+            .collect();
+        // The archive attaches parents before their children's children, but says so nowhere: go on until nothing changes.
+        loop {
+            let before = self.treatments.clone();
+            for attach in entries.iter().filter(|entry| entry.kind.name() == "TABLE ATTACH") {
+                let Some(child) = attach.table_name() else { continue };
+                let parent = attach
+                    .dependencies
+                    .iter()
+                    .filter_map(|id| by_id.get(id)?.table_name())
+                    .find(|table| *table != child);
+                let treatment = parent.and_then(|parent| self.treatments.get(&parent)).copied();
+                if let Some(treatment) = treatment.filter(|treatment| *treatment != Treatment::Replaced) {
+                    self.treatments.insert(child, treatment);
+                }
+            }
+            if self.treatments == before {
+                return;
+            }
+        }
     }
 
     pub(super) fn sort_entries(&mut self, entries: &[Entry], world: &World, lines: &Lines) {

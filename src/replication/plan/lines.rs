@@ -81,5 +81,7 @@ fn owners(entry: &Entry, by_id: &BTreeMap<i32, &Entry>) -> Vec<i32> {
             && owner.schema == entry.schema
             && entry.name.strip_prefix(&owner.name).is_some_and(|rest| rest.starts_with(' '))
     };
-    entry.dependencies.iter().filter(|id| by_id.get(id).is_some_and(owns)).copied().collect()
+    let owners = entry.dependencies.iter().filter(|id| by_id.get(id).is_some_and(owns));
+    // Of tables `a` and `a b`, the key `a b fk` is the second one's.
+    owners.max_by_key(|id| by_id[id].name.len()).copied().into_iter().collect()
 }

@@ -5,6 +5,8 @@ mod entries;
 mod lines;
 mod objects;
 
+pub(super) use objects::{Space, arrives_as, place, space};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;

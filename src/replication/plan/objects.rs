@@ -36,13 +36,15 @@ impl Plan {
 
     pub(super) fn refuse_what_is_not_ours(&mut self, entries: &[Entry], world: &World) {
         let schemas: BTreeSet<&str> = self.treatments.keys().map(|table| table.schema.as_str()).collect();
-        let foreign: Vec<String> = world
-            .objects
-            .iter()
-            .filter(|object| object.is_table() && schemas.contains(object.schema_name.as_str()))
-            .filter(|object| !world.content_tables.contains(&object.name()))
-            .map(|object| object.identity.clone())
-            .collect();
+        let arriving: BTreeSet<_> =
+            entries.iter().filter(|entry| self.before.contains(&entry.id)).filter_map(arrives_as).collect();
+        let stands_in_the_way = |object: &&Object| {
+            (object.is_table() && schemas.contains(object.schema_name.as_str())
+                || object.is_relation() && arriving.contains(&place(object)))
+                && !world.content_tables.contains(&object.name())
+        };
+        let foreign: Vec<String> =
+            world.objects.iter().filter(stands_in_the_way).map(|object| object.identity.clone()).collect();
         for schema in schemas.iter().filter(|schema| world.closed_schemas.contains(**schema)) {
             self.problems.push(Finding::new(
                 format!("schema {schema}"),
@@ -53,7 +55,7 @@ impl Plan {
         if world.adopted.is_none() {
             if !foreign.is_empty() {
                 let text = format!(
-                    "it already has {} tables in the schemas that the night replaces: {}",
+                    "it already has {} tables or views where the night makes its own: {}",
                     foreign.len(),
                     shorten(&foreign)
                 );
@@ -65,11 +67,9 @@ impl Plan {
             }
             return;
         }
-        let arriving: BTreeSet<(Space, String, String)> =
-            entries.iter().filter(|entry| self.before.contains(&entry.id)).filter_map(arrives_as).collect();
         let collides = |object: &&Object| {
             // A type or function that stays because a kept table uses it is found later; only relations collide for sure.
-            let key = (space(object), object.schema_name.clone(), object.object_name.clone());
+            let key = place(object);
             object.is_relation() && !self.may_replace(object) && arriving.contains(&key)
         };
         let collisions = world.objects.iter().filter(collides).map(|object| {
@@ -86,14 +86,15 @@ impl Plan {
 
 /// Names collide within a space: relations with relations, types with types, functions with functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Space {
+pub(in crate::replication) enum Space {
     Relation,
     Type,
     Function,
     Other,
 }
 
-fn space(object: &Object) -> Space {
+/// The space of an object's name.
+pub(in crate::replication) fn space(object: &Object) -> Space {
     match object.kind.as_str() {
         "type" => Space::Type,
         "function" | "procedure" | "aggregate" => Space::Function,
@@ -102,7 +103,13 @@ fn space(object: &Object) -> Space {
     }
 }
 
-fn arrives_as(entry: &Entry) -> Option<(Space, String, String)> {
+/// Where an object of the warehouse is: its space, schema and name.
+pub(in crate::replication) fn place(object: &Object) -> (Space, String, String) {
+    (space(object), object.schema_name.clone(), object.object_name.clone())
+}
+
+/// Where the object of an entry will be.
+pub(in crate::replication) fn arrives_as(entry: &Entry) -> Option<(Space, String, String)> {
     let space = match entry.kind.name() {
         "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" => Space::Relation,
         "TYPE" | "SHELL TYPE" | "DOMAIN" => Space::Type,
