@@ -168,6 +168,6 @@ mod tests {
         let header = "-- needs: a, b\n-- not for kept tables";
         let there = [("a", RelationKind::Table), ("b", RelationKind::Table)];
         assert_eq!(reason(header, &there, &["c"]), None);
-        assert!(reason(header, &there, &["b"]).unwrap().contains("keeps public.b"));
+        assert!(reason(header, &there, &["b"]).unwrap().contains("public.b is kept"));
     }
 }

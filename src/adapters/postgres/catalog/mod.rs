@@ -1,205 +1,16 @@
 //! Questions to the catalogs, as plain values. The SQL is in `sql/catalog/`.
 
-use sqlx::FromRow;
+mod rows;
+
+pub use rows::{
+    CopyTable, Definition, Dependency, Identity, Object, ObjectId, Recreation, SequenceValue, TableSize,
+};
 
 use super::failure::failed;
 use super::ident;
 use super::session::Session;
 use crate::error::Result;
 use crate::ids::TableName;
-
-/// An object's address in the catalogs: the catalog it is in, and its oid there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectId {
-    /// The catalog (`pg_class`, `pg_type`, ...) as an oid.
-    pub class: i64,
-    /// The oid in it.
-    pub oid: i64,
-}
-
-/// An object that a night may bring or replace.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Object {
-    /// Its catalog.
-    pub class: i64,
-    /// Its oid.
-    pub oid: i64,
-    /// Its kind in the catalog's words: `table`, `view`, `function`, ...
-    pub kind: String,
-    /// Its schema; empty for a cast.
-    pub schema_name: String,
-    /// Its name; a function's is its signature.
-    pub object_name: String,
-    /// Its whole name, quoted and qualified, as SQL takes it after the kind.
-    pub identity: String,
-}
-
-impl Object {
-    /// Its address.
-    #[must_use]
-    pub fn id(&self) -> ObjectId {
-        ObjectId { class: self.class, oid: self.oid }
-    }
-
-    /// How people name it: `view public.v`.
-    #[must_use]
-    pub fn label(&self) -> String {
-        format!("{} {}", self.kind, self.identity)
-    }
-
-    /// Whether it is a table, partitioned or not.
-    #[must_use]
-    pub fn is_table(&self) -> bool {
-        self.kind == "table"
-    }
-
-    /// Whether it is a relation: tables, views and sequences share their names.
-    #[must_use]
-    pub fn is_relation(&self) -> bool {
-        matches!(self.kind.as_str(), "table" | "view" | "materialized view" | "sequence" | "foreign table")
-    }
-
-    /// Its schema and name.
-    #[must_use]
-    pub fn name(&self) -> TableName {
-        TableName::new(&self.schema_name, &self.object_name)
-    }
-}
-
-/// One object leans on another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dependency {
-    /// Who leans.
-    pub from: ObjectId,
-    /// On whom.
-    pub to: ObjectId,
-    /// Whether it is only a foreign key of a table.
-    pub is_foreign_key: bool,
-}
-
-/// How to copy the rows of one table.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct CopyTable {
-    /// Its oid.
-    pub oid: i64,
-    /// Its schema.
-    pub schema_name: String,
-    /// Its name.
-    pub table_name: String,
-    /// Whether the binary format carries every value.
-    pub binary: bool,
-    /// The columns to name: all but the generated ones.
-    pub columns: Vec<String>,
-    /// Whether there are generated ones.
-    pub has_generated: bool,
-}
-
-impl CopyTable {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> TableName {
-        TableName::new(&self.schema_name, &self.table_name)
-    }
-}
-
-/// An index, constraint, foreign key or trigger: the statements that make it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Definition {
-    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, `TRIGGER` or `TRIGGER STATE`, in an order in which they can be made.
-    pub kind: String,
-    /// The oid of its table.
-    pub relation: i64,
-    /// Its table's schema.
-    pub schema_name: String,
-    /// Its table's name.
-    pub table_name: String,
-    /// Its own name.
-    pub name: String,
-    /// The statements that make it, in order.
-    pub statements: Vec<String>,
-    /// For the index of a partition: the statement that attaches it to its parent's.
-    pub attach: Option<String>,
-    /// For a foreign key: the schema of the table it refers to.
-    pub referenced_schema: Option<String>,
-    /// For a foreign key: the table it refers to.
-    pub referenced_table: Option<String>,
-    /// For a foreign key: the source itself has not validated it.
-    pub declared_not_valid: bool,
-    /// Whether its table is partitioned.
-    pub is_partitioned: bool,
-}
-
-impl Definition {
-    /// Its table.
-    #[must_use]
-    pub fn table(&self) -> TableName {
-        TableName::new(&self.schema_name, &self.table_name)
-    }
-
-    /// The table that a foreign key refers to.
-    #[must_use]
-    pub fn referenced(&self) -> Option<TableName> {
-        Some(TableName::new(self.referenced_schema.as_deref()?, self.referenced_table.as_deref()?))
-    }
-
-    /// How people name it: `INDEX public.users users_email_key`.
-    #[must_use]
-    pub fn label(&self) -> String {
-        format!("{} {} on {}", self.kind, self.name, self.table())
-    }
-}
-
-/// The statements that make a view or function again.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Recreation {
-    /// Its catalog.
-    pub class: i64,
-    /// Its oid.
-    pub oid: i64,
-    /// The statement that makes it; none for kinds that cannot be made again.
-    pub definition: Option<String>,
-    /// A materialized view that holds rows.
-    pub is_populated: bool,
-    /// Owner, comment, grants, indexes.
-    pub statements: Vec<String>,
-}
-
-/// What tells one database from another.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Identity {
-    /// The cluster's identifier.
-    pub system_identifier: Option<String>,
-    /// The database's oid.
-    pub database_oid: i64,
-    /// `150020` for 15.20.
-    pub server_version: i32,
-    /// Whether the server is a standby.
-    pub is_standby: bool,
-}
-
-/// A table's estimated size.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct TableSize {
-    /// Its schema.
-    pub schema_name: String,
-    /// Its name.
-    pub table_name: String,
-    /// The planner's estimate of its rows; none where the table was never analyzed.
-    pub rows_estimate: Option<i64>,
-    /// Bytes on disk without indexes.
-    pub bytes: i64,
-}
-
-/// A sequence's value, as `setval` takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SequenceValue {
-    /// Which sequence.
-    pub sequence: TableName,
-    /// Its last value.
-    pub value: i64,
-    /// Whether that value was handed out.
-    pub is_called: bool,
-}
 
 macro_rules! question {
     ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $row:ty, $file:literal, $sql:expr) => {
@@ -219,26 +30,26 @@ macro_rules! question {
 
 question!(
     /// Every object that a night may bring or replace.
-    objects() -> Object, "objects.sql", include_str!("../../../sql/catalog/objects.sql"));
+    objects() -> Object, "objects.sql", include_str!("../../../../sql/catalog/objects.sql"));
 question!(
     /// How to copy the rows of these tables.
-    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql", include_str!("../../../sql/catalog/copy_tables.sql"));
+    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql", include_str!("../../../../sql/catalog/copy_tables.sql"));
 question!(
     /// The indexes, constraints, foreign keys and triggers of these tables. Ask with an empty search_path.
-    definitions(oids: &[i64]) -> Definition, "definitions.sql", include_str!("../../../sql/catalog/definitions.sql"));
+    definitions(oids: &[i64]) -> Definition, "definitions.sql", include_str!("../../../../sql/catalog/definitions.sql"));
 question!(
     /// How to make these views and functions again. Ask with an empty search_path.
-    recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql", include_str!("../../../sql/catalog/dependents.sql"));
+    recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql", include_str!("../../../../sql/catalog/dependents.sql"));
 question!(
     /// Every ordinary table, largest first.
-    sizes() -> TableSize, "sizes.sql", include_str!("../../../sql/catalog/sizes.sql"));
+    sizes() -> TableSize, "sizes.sql", include_str!("../../../../sql/catalog/sizes.sql"));
 
 /// What this transaction made and that was not there `before`; what others make at the same moment is not among it.
 ///
 /// # Errors
 /// The server cannot be asked.
 pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<Object>> {
-    let written: Vec<(i64, i64)> = sqlx::query_as(include_str!("../../../sql/catalog/made_here.sql"))
+    let written: Vec<(i64, i64)> = sqlx::query_as(include_str!("../../../../sql/catalog/made_here.sql"))
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (made_here.sql)", error))?;
@@ -255,7 +66,7 @@ pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<O
 /// The server cannot be asked.
 pub async fn dependencies(session: &mut Session) -> Result<Vec<Dependency>> {
     let rows: Vec<(i64, i64, i64, i64, bool)> =
-        sqlx::query_as(include_str!("../../../sql/catalog/dependencies.sql"))
+        sqlx::query_as(include_str!("../../../../sql/catalog/dependencies.sql"))
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (dependencies.sql)", error))?;
@@ -272,7 +83,7 @@ pub async fn dependencies(session: &mut Session) -> Result<Vec<Dependency>> {
 /// # Errors
 /// The server cannot be asked.
 pub async fn grants(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> {
-    sqlx::query_scalar(include_str!("../../../sql/catalog/grants.sql"))
+    sqlx::query_scalar(include_str!("../../../../sql/catalog/grants.sql"))
         .bind(oids)
         .fetch_all(session.raw())
         .await
@@ -284,7 +95,7 @@ pub async fn grants(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> 
 /// # Errors
 /// The server cannot be asked.
 pub async fn invalid_indexes(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> {
-    sqlx::query_scalar(include_str!("../../../sql/catalog/invalid_indexes.sql"))
+    sqlx::query_scalar(include_str!("../../../../sql/catalog/invalid_indexes.sql"))
         .bind(oids)
         .fetch_all(session.raw())
         .await
@@ -296,7 +107,7 @@ pub async fn invalid_indexes(session: &mut Session, oids: &[i64]) -> Result<Vec<
 /// # Errors
 /// The server cannot be asked.
 pub async fn identity(session: &mut Session) -> Result<Identity> {
-    sqlx::query_as(include_str!("../../../sql/catalog/identity.sql"))
+    sqlx::query_as(include_str!("../../../../sql/catalog/identity.sql"))
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed("cannot read what identifies the database", error))
@@ -307,7 +118,7 @@ pub async fn identity(session: &mut Session) -> Result<Identity> {
 /// # Errors
 /// The server cannot be asked.
 pub async fn not_carried(session: &mut Session) -> Result<Vec<(String, i64)>> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("../../../sql/catalog/not_carried.sql"))
+    let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("../../../../sql/catalog/not_carried.sql"))
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (not_carried.sql)", error))?;
@@ -320,7 +131,7 @@ pub async fn not_carried(session: &mut Session) -> Result<Vec<(String, i64)>> {
 /// The server cannot be asked, or the role may not read a sequence.
 pub async fn carried_facts(session: &mut Session) -> Result<(Vec<TableName>, Vec<SequenceValue>)> {
     let rows: Vec<(bool, String, String)> =
-        sqlx::query_as(include_str!("../../../sql/catalog/carried_facts.sql"))
+        sqlx::query_as(include_str!("../../../../sql/catalog/carried_facts.sql"))
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (carried_facts.sql)", error))?;
