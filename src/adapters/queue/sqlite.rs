@@ -7,7 +7,7 @@ use apalis_core::task::Task;
 use apalis_sqlite::{Config, SqliteStorage};
 use chrono::DateTime;
 use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
 use super::job::{JobStatus, QueuedJob, error_in};
 use super::store::{HEARTBEAT, MISSED_HEARTBEATS, Store};
@@ -15,8 +15,8 @@ use super::understand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
 
-const MIGRATION_TRIES: u32 = 50;
-const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the file, creating it where it is missing. The library's own set-up turns off fsync; a queue that forgets
 /// what it acknowledged is none, so only its migrations are used.
@@ -25,29 +25,41 @@ pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(30));
-    let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await.map_err(|error| {
+    let pool = SqlitePoolOptions::new().max_connections(8).connect_lazy_with(options);
+    prepare(&pool).await.map_err(|error| {
         Error::new(ErrorKind::Configuration, doing())
             .hint("QUEUE_FILE must be in a folder that exists and can be written to")
             .because(error)
     })?;
-    migrate(&pool).await.map_err(|error| Error::new(ErrorKind::Internal, doing()).because(error))?;
     Ok(pool)
 }
 
 /// SQLite has no lock around a whole set of migrations: of two processes that open a new file at the same moment (a
-/// worker that starts, and `restart`), the slower one fails on what the other has just done. It looks again.
-async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
+/// worker that starts, and `restart`), the slower one fails on what the other has just done. It looks again. Switching to
+/// the write-ahead log may find the file busy, too, whatever the busy time limit is; it is a property of the file, so that
+/// it is done here once and not by each connection (SQLite manual, "Write-Ahead Logging", 9).
+async fn prepare(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     let migrations = SqliteStorage::migrations();
-    for _ in 0..MIGRATION_TRIES {
-        if migrations.run(pool).await.is_ok() {
-            return Ok(());
+    for attempt in 1.. {
+        let prepared = async {
+            sqlx::query("pragma journal_mode = wal").execute(pool).await?;
+            migrations.run(pool).await.map_err(sqlx::Error::from)
+        };
+        match prepared.await {
+            // A folder that is not there will not come.
+            Err(error) if attempt < TRIES && !cannot_open(&error) => tokio::time::sleep(PAUSE).await,
+            result => return result,
         }
-        tokio::time::sleep(MIGRATION_PAUSE).await;
     }
-    migrations.run(pool).await
+    Ok(())
+}
+
+/// SQLITE_CANTOPEN, SQLITE_NOTADB, SQLITE_READONLY.
+fn cannot_open(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| [14, 26, 8].contains(&(code & 0xff)))
 }
 
 pub(super) fn store(pool: &SqlitePool, stage: Stage) -> Store {

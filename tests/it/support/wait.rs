@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Asks again and again until the answer is there; panics after a minute, naming what was waited for.
+/// Asks again and again until the answer is there; panics after two minutes, naming what was waited for.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited a minute for {what}");
+        assert!(Instant::now() < deadline, "waited two minutes for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
