@@ -4,18 +4,17 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::leaving::attempt;
 use super::load::{build, is_index};
-use super::schema::Built;
+use super::schema::{Built, begin_script};
 use super::source::Facts;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::archive::{Archive, Entry};
 use crate::adapters::postgres::{Database, Session, ident};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::ids::TableName;
 use crate::outcome::{ObjectOutcome, Skipped};
 use crate::replication::plan::Plan;
-
-const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
 
 /// Makes what is left, in one transaction, but for the materialized views: filling one may take long.
 ///
@@ -29,16 +28,9 @@ pub(super) async fn run(
     facts: &Facts,
     recorder: &Recorder,
 ) -> Result<()> {
-    let mut session = warehouse.connect().await?;
-    session.execute("begin").await?;
-    session.execute(SCRIPT_SETTINGS).await?;
-    let late: Vec<&Entry> = plan
-        .after
-        .iter()
-        .filter(|id| !built.left_out.contains(id))
-        .filter_map(|id| archive.entry(*id))
-        .filter(|entry| !is_defined_by_the_catalog(entry))
-        .collect();
+    let mut session = begin_script(warehouse).await?;
+    let late: Vec<&Entry> =
+        built.made_of(archive, &plan.after).filter(|entry| !is_defined_by_the_catalog(entry)).collect();
     for entry in late.iter().filter(|entry| !matches!(entry.kind.name(), "COMMENT" | "ROW SECURITY")) {
         session
             .execute(&entry.definition)
@@ -75,14 +67,9 @@ fn is_defined_by_the_catalog(entry: &Entry) -> bool {
 
 /// A comment may be on a foreign key that `RESTORE_FK_CONSTRAINTS` left out.
 async fn comment(session: &mut Session, entry: &Entry, recorder: &Recorder) -> Result<()> {
-    match session
-        .execute(&format!("savepoint remark;\n{}\n;release savepoint remark", entry.definition))
-        .await
-    {
+    match attempt(session, &entry.definition).await? {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Connection => Err(error),
         Err(error) => {
-            session.execute("rollback to savepoint remark").await?;
             recorder
                 .skipped(Skipped { object: entry.label(), reason: error.to_string(), definition: None })
                 .await
@@ -98,11 +85,8 @@ async fn set_sequences(
     built: &Built,
     facts: &Facts,
 ) -> Result<()> {
-    let made: BTreeSet<TableName> = plan
-        .before
-        .iter()
-        .filter(|id| !built.left_out.contains(id))
-        .filter_map(|id| archive.entry(*id))
+    let made: BTreeSet<TableName> = built
+        .made_of(archive, &plan.before)
         .filter(|entry| entry.kind.name() == "SEQUENCE")
         .filter_map(Entry::table_name)
         .collect();
@@ -175,12 +159,8 @@ pub(super) async fn secure(
     plan: &Plan,
     built: &Built,
 ) -> Result<()> {
-    let mut session = warehouse.connect().await?;
-    session.execute("begin").await?;
-    session.execute(SCRIPT_SETTINGS).await?;
-    let entries =
-        plan.after.iter().filter(|id| !built.left_out.contains(id)).filter_map(|id| archive.entry(*id));
-    for entry in entries.filter(|entry| entry.kind.name() == "ROW SECURITY") {
+    let mut session = begin_script(warehouse).await?;
+    for entry in built.made_of(archive, &plan.after).filter(|entry| entry.kind.name() == "ROW SECURITY") {
         session.execute(&entry.definition).await.map_err(|error| error.context(entry.label()))?;
     }
     session.execute("commit").await?;

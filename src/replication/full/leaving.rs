@@ -59,8 +59,8 @@ impl Leaving {
     }
 
     /// Makes what can be made now, inside the open transaction; gives what is still left.
-    pub(super) async fn come_back(mut self, session: &mut Session) -> Result<Self> {
-        let mut left = Self { lost: self.lost, refresh: self.refresh, ..Self::default() };
+    pub(super) async fn come_back(self, session: &mut Session) -> Result<Self> {
+        let mut left = Self::default();
         for (object, again) in self.views {
             match make(session, &again).await? {
                 Ok(()) if again.is_populated => left.refresh.push(object.identity),
@@ -72,7 +72,7 @@ impl Leaving {
                 }
             }
         }
-        for grant in std::mem::take(&mut self.grants) {
+        for grant in self.grants {
             if attempt(session, &grant).await?.is_err() {
                 left.grants.push(grant);
             }

@@ -34,7 +34,24 @@ pub struct Built {
     pub leaving: Leaving,
 }
 
-const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
+impl Built {
+    /// The entries with these ids that were not left out, in their order.
+    pub(super) fn made_of<'a>(
+        &'a self,
+        archive: &'a Archive,
+        ids: &'a [i32],
+    ) -> impl Iterator<Item = &'a Entry> {
+        ids.iter().filter(|id| !self.left_out.contains(id)).filter_map(|id| archive.entry(*id))
+    }
+}
+
+/// Opens a transaction in which an archive's SQL means what it means to pg_restore.
+pub(super) async fn begin_script(warehouse: &Database) -> Result<Session> {
+    let mut session = warehouse.connect().await?;
+    session.execute("begin").await?;
+    session.execute(include_str!("../../../sql/catalog/script_settings.sql")).await?;
+    Ok(session)
+}
 
 /// Makes the empty objects. Leaves nothing behind when it fails; running it again is safe.
 ///
@@ -46,9 +63,7 @@ pub(super) async fn run(
     plan: &Plan,
     recorder: &Recorder,
 ) -> Result<Built> {
-    let mut session = warehouse.connect().await?;
-    session.execute("begin").await?;
-    session.execute(SCRIPT_SETTINGS).await?;
+    let mut session = begin_script(warehouse).await?;
     let before = catalog::objects(&mut session).await?;
     let dependencies = catalog::dependencies(&mut session).await?;
     let footprint = footprint(&before, &dependencies, |object| plan.may_replace(object));

@@ -18,11 +18,7 @@ impl Plan {
             let kept = object.is_table()
                 && self.treatments.get(&name).is_some_and(|treatment| !treatment.is_loaded());
             let accepted = world.adopted.is_some()
-                && arriving.contains(&(
-                    space(object),
-                    object.schema_name.clone(),
-                    object.object_name.clone(),
-                ))
+                && arriving.contains(&place(object))
                 && match world.disposition(&name) {
                     Some(disposition) => disposition == Disposition::Replaced,
                     // Views, types and functions that came with accepted tables.
