@@ -6,6 +6,7 @@
 mod backup_mode;
 mod databases;
 mod notifications;
+mod publishing;
 mod queue;
 mod reader;
 mod replication;
@@ -15,10 +16,11 @@ mod services;
 pub use backup_mode::{BackupModes, TableMode};
 pub use databases::{DatabaseUrl, Databases};
 pub use notifications::{Endpoint, Notifications};
+pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
 pub use queue::{OnInterrupted, Queue};
 pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
-pub use replication::{BackupSource, ForeignKeys, PublishMode, Replication};
+pub use replication::{BackupSource, ForeignKeys, Replication};
 pub use secret::Secret;
 pub use services::{Content, Log, LogFormat, Web};
 

@@ -128,6 +128,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number of bytes as people write it: `500MB`, `20GB`, `1.5TB` (powers of 1000), `20GiB` (of 1024).
+    pub fn bytes(&mut self, variable: &'static str) -> Option<u64> {
+        self.parse(variable, None, |text| {
+            parse_bytes(text)
+                .map(Some)
+                .ok_or_else(|| format!("{text:?} is not a size: write 500MB, 20GB or 20GiB"))
+        })
+    }
+
     /// One of a closed set of words.
     pub fn choice<T: Copy>(&mut self, variable: &'static str, default: T, choices: &[(&str, T)]) -> T {
         self.parse(variable, default, |text| {
@@ -152,6 +161,10 @@ impl<'a> Reader<'a> {
             self.problems.iter().map(|problem| format!("{}: {}", problem.variable, problem.text)).collect();
         Err(Error::new(ErrorKind::Configuration, lines.join("\n")).hint("sample.env documents each variable"))
     }
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64()).filter(|bytes| *bytes > 0)
 }
 
 /// The candidate nearest to what was written, when it is near enough to be a slip of the pen.
@@ -186,6 +199,18 @@ mod tests {
     fn an_empty_variable_counts_as_unset() {
         let variables = Variables::from_pairs([("PORT", "  ")]);
         assert_eq!(variables.get("PORT"), None);
+    }
+
+    #[test]
+    fn sizes_are_written_as_people_write_them() {
+        for (text, bytes) in
+            [("500MB", 500_000_000), ("1.5 GB", 1_500_000_000), ("20GiB", 20 << 30), ("1gb", 1_000_000_000)]
+        {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for wrong in ["many", "GB", "-1GB", "1XB", "1.2.3GB", "0MB"] {
+            assert_eq!(parse_bytes(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How the full and incremental stages copy: `BACKUP_SOURCE`, `BACKUP_MODE`, `RESTORE_FK_CONSTRAINTS`,
-//! `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `PUBLISH_MODE`, `ENRICHMENT_DIR`, `WORK_DIR`.
+//! `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `ENRICHMENT_DIR`, `WORK_DIR`.
 
 use std::path::PathBuf;
 
-use super::{BackupModes, Reader};
+use super::{BackupModes, Publishing, Reader};
 
 /// Where the full stage reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,6 @@ pub enum ForeignKeys {
     Omitted,
 }
 
-/// `PUBLISH_MODE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PublishMode {
-    /// Readers see tables fill: the objects are replaced under their own names.
-    InPlace,
-}
-
 /// The settings of the two replication stages.
 #[derive(Debug, Clone)]
 pub struct Replication {
@@ -62,7 +55,7 @@ pub struct Replication {
     /// The folder of pg_dump and pg_restore, where not found by name.
     pub pg_bin_dir: Option<PathBuf>,
     /// How the new copy becomes the one that readers see.
-    pub publish_mode: PublishMode,
+    pub publishing: Publishing,
     /// The folder of enrichment files.
     pub enrichment_dir: PathBuf,
     /// The folder for temporary files (the schema archive of a live source).
@@ -85,11 +78,7 @@ impl Replication {
             ),
             jobs: reader.number("PG_RESTORE_JOBS", 4, 1..=64) as usize,
             pg_bin_dir: reader.text("PG_BIN_DIR").map(PathBuf::from),
-            publish_mode: reader.choice(
-                "PUBLISH_MODE",
-                PublishMode::InPlace,
-                &[("in_place", PublishMode::InPlace)],
-            ),
+            publishing: Publishing::read(reader),
             enrichment_dir: PathBuf::from(reader.text("ENRICHMENT_DIR").unwrap_or("sql/enrichment")),
             work_dir: reader.text("WORK_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
         }

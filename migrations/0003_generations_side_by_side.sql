@@ -1,0 +1,12 @@
+-- Where the generations are that readers do not see: the schemas of the next one, and of the previous one. A live
+-- generation has none here, since its schemas have their own names.
+create table nightferry.stored_schemas (
+    stored_as text primary key,
+    generation_id bigint not null references nightferry.generations on delete cascade,
+    schema_name text not null,
+    -- Whether the schema is replicated; if not, it holds only what leans on the copy from there (a view of analysts).
+    is_replicated boolean not null
+);
+
+-- What was there before nightferry came becomes a previous generation too, of no run.
+alter table nightferry.generations alter column run_id drop not null;
