@@ -8,5 +8,8 @@ create table nightferry.stored_schemas (
     is_replicated boolean not null
 );
 
+-- Whether its objects change schemas when it changes places with another, since the schemas cannot be renamed.
+alter table nightferry.generations add column moves_objects boolean not null default false;
+
 -- What was there before nightferry came becomes a previous generation too, of no run.
 alter table nightferry.generations alter column run_id drop not null;

@@ -2,11 +2,15 @@
 
 mod content;
 mod deliveries;
+mod generations;
 mod recorder;
 mod runs;
 mod store;
+mod written;
 
 pub use content::{ContentTable, record_content_table};
+pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use recorder::Recorder;
 pub use runs::{Origin, RunRow, StageRow, Status};
-pub use store::{Disposition, Ledger, ObjectRow};
+pub use store::{Disposition, Ledger};
+pub use written::Written;

@@ -172,7 +172,7 @@ impl Ledger {
         .map_err(doing)
     }
 
-    /// Closes an attempt of a stage.
+    /// Closes an attempt of a stage, and a step of it that could not be closed since the warehouse was away.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
@@ -184,7 +184,10 @@ impl Ledger {
         (status, error): Ended<'_>,
     ) -> Result<()> {
         sqlx::query(
-            "update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7
+            "with open as (
+                update nightferry.steps set status = $4, ended_at = clock_timestamp()
+                where run_id = $1 and stage = $2 and attempt = $3 and status = 'running')
+             update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7
              where run_id = $1 and stage = $2 and attempt = $3",
         )
         .bind(run.as_str())

@@ -1,38 +1,13 @@
-//! The ledger's connection, its migrations, its generations and what was adopted.
+//! The ledger's connection, its migrations and what was adopted.
 
 use sqlx::migrate::Migrator;
 use tokio::sync::Mutex;
 
-use crate::adapters::postgres::catalog::Object;
 use crate::adapters::postgres::{Database, Session, failed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{RunId, TableName};
+use crate::ids::TableName;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
-
-/// An object that a generation brought.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
-pub struct ObjectRow {
-    /// The catalog's word for its kind, as `pg_identify_object` gives it.
-    pub kind: String,
-    /// Its schema.
-    pub schema_name: String,
-    /// Its name.
-    pub object_name: String,
-    /// Its whole identity, argument types included.
-    pub identity: String,
-}
-
-impl From<&Object> for ObjectRow {
-    fn from(object: &Object) -> Self {
-        Self {
-            kind: object.kind.clone(),
-            schema_name: object.schema_name.clone(),
-            object_name: object.object_name.clone(),
-            identity: object.identity.clone(),
-        }
-    }
-}
 
 /// What an operator said of a table that was there before nightferry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,21 +83,6 @@ impl Ledger {
         Ok(session)
     }
 
-    /// The objects that the live generation brought.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn live_objects(&self) -> Result<Vec<ObjectRow>> {
-        sqlx::query_as(
-            "select kind, schema_name, object_name, identity
-             from nightferry.generation_objects join nightferry.generations using (generation_id)
-             where state in ('live', 'next') order by kind, identity",
-        )
-        .fetch_all(self.session().await?.raw())
-        .await
-        .map_err(|error| failed("cannot read the generations of the ledger", error))
-    }
-
     /// Writes down what an operator accepted at first contact.
     ///
     /// # Errors
@@ -169,75 +129,4 @@ impl Ledger {
             rows.into_iter().map(|(schema, name, kept)| (TableName::new(schema, name), disposition(kept)));
         Ok(known.then(|| tables.collect()))
     }
-
-    /// Opens the generation of a night, on the session and in the transaction that makes it: what is in the warehouse and
-    /// what the ledger says of it never differ.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn open_generation(
-        &self,
-        session: &mut Session,
-        run: &RunId,
-        objects: &[ObjectRow],
-    ) -> Result<()> {
-        let doing = |error| failed("cannot write the generation to the ledger", error);
-        sqlx::query("update nightferry.generations set state = 'dropped' where state in ('live', 'next')")
-            .execute(session.raw())
-            .await
-            .map_err(doing)?;
-        sqlx::query(
-            "insert into nightferry.generations (run_id, mode, state) values ($1, 'in_place', 'next')",
-        )
-        .bind(run.as_str())
-        .execute(session.raw())
-        .await
-        .map_err(doing)?;
-        add_objects(session, objects).await
-    }
-
-    /// Adds what the enrichment made to the generation of this night, in the transaction that made it: the next night
-    /// replaces it too.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn extend_generation(&self, session: &mut Session, objects: &[ObjectRow]) -> Result<()> {
-        add_objects(session, objects).await
-    }
-
-    /// Marks the generation of a run live; the one before it is `dropped` in place, `previous` after a swap.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn publish_generation(&self, run: &RunId) -> Result<()> {
-        let mut session = self.session().await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-            "begin;
-             update nightferry.generations set state = 'dropped' where state = 'live';
-             update nightferry.generations set state = 'live', published_at = now() where state = 'next' and run_id = {run};
-             commit",
-            run = crate::adapters::postgres::ident::literal(run.as_str())
-        )))
-        .execute(session.raw())
-        .await
-        .map(|_| ())
-        .map_err(|error| failed("cannot mark the generation live in the ledger", error))
-    }
-}
-
-async fn add_objects(session: &mut Session, objects: &[ObjectRow]) -> Result<()> {
-    let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
-    sqlx::query(
-        "insert into nightferry.generation_objects
-         select g.generation_id, o.* from nightferry.generations g, unnest($1::text[], $2::text[], $3::text[], $4::text[]) as o
-         where g.state = 'next' on conflict do nothing",
-    )
-    .bind(column(|object| &object.kind))
-    .bind(column(|object| &object.schema_name))
-    .bind(column(|object| &object.object_name))
-    .bind(column(|object| &object.identity))
-    .execute(session.raw())
-    .await
-    .map(|_| ())
-    .map_err(|error| failed("cannot write the generation's objects to the ledger", error))
 }
