@@ -198,7 +198,6 @@ async fn what_leans_on_a_table_is_found_and_nothing_else() {
 #[tokio::test]
 async fn a_live_source_gives_its_schema_as_it_is_in_the_snapshot() {
     let database = odd().await;
-    let folder = tempfile::tempdir().unwrap();
     let mut session = database.connect().await.unwrap();
     // The name of the snapshot is seen from outside as the name of the session.
     let export = "do $$ begin perform set_config('application_name', pg_export_snapshot(), false); end $$";
@@ -210,10 +209,9 @@ async fn a_live_source_gives_its_schema_as_it_is_in_the_snapshot() {
     ask(&database, "create table later (id int)");
 
     let tools = Tools::find(Some(&default_tools())).await.unwrap();
-    let path = folder.path().join("schema.dump");
     let limit = Duration::from_secs(60);
-    process::run(&tools.dump_schema(database.url(), &snapshot, limit, &path), limit).await.unwrap();
-    let archive = Archive::open(&path).await.unwrap();
+    let dumped = process::run(&tools.dump_schema(database.url(), &snapshot, limit), limit).await.unwrap();
+    let archive = Archive::read(dumped).await.unwrap();
     assert!(archive.table(&TableName::new("audit log", "answers")).is_some());
     assert!(archive.table(&TableName::new("public", "later")).is_none());
     assert!(archive.entries.iter().all(|entry| !entry.has_data && entry.kind != EntryKind::TableData));

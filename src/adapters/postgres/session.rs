@@ -137,13 +137,25 @@ impl Session {
     }
 }
 
-/// The first line of a statement, short enough for an error.
+/// The first line of a statement that says something, short enough for an error.
 pub(in crate::adapters) fn summary(sql: &str) -> String {
-    let line =
-        sql.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or("");
+    let says_something =
+        |line: &&str| !line.is_empty() && !["--", "savepoint "].iter().any(|start| line.starts_with(start));
+    let line = sql.lines().map(str::trim).find(says_something).unwrap_or("");
     let mut short: String = line.chars().take(120).collect();
     if short.len() < line.len() {
         short.push('…');
     }
     format!("statement failed ({short})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_statement_and_not_what_is_around_it() {
+        let script = "savepoint attempt;\n-- analysts' own\nCREATE VIEW bi.v AS\n SELECT 1\n;release savepoint attempt";
+        assert_eq!(summary(script), "statement failed (CREATE VIEW bi.v AS)");
+    }
 }

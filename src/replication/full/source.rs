@@ -78,10 +78,8 @@ impl Source {
         let identity = catalog::identity(&mut session).await?;
         tools.check_server(Version::from_number(identity.server_version.unsigned_abs()))?;
         let snapshot = Snapshot::take(session).await?;
-        let file = TemporaryFile::new(&config.replication.work_dir, "schema.dump");
-        process::run(&tools.dump_schema(url, &snapshot.name, LOCK_WAIT, &file.0), SCHEMA_DEADLINE).await?;
-        let archive = Archive::open(&file.0).await?;
-        drop(file);
+        let dump = tools.dump_schema(url, &snapshot.name, LOCK_WAIT);
+        let archive = Archive::read(process::run(&dump, SCHEMA_DEADLINE).await?).await?;
         let mut session = snapshot.session.lock().await;
         let (populated, sequences) = catalog::carried_facts(&mut session).await?;
         let sizes = catalog::sizes(&mut session).await?;
@@ -216,7 +214,7 @@ impl Drop for Snapshot {
     }
 }
 
-/// Whether temporary files can be written, found out before pg_dump or a row needs one.
+/// Whether temporary files can be written, found out before the rows of an archive need one.
 async fn check_folder(folder: &Path) -> Result<()> {
     let file = TemporaryFile::new(folder, "can-write");
     tokio::fs::write(&file.0, "").await.map_err(|error| {
@@ -237,7 +235,7 @@ impl TemporaryFile {
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // pg_dump may have failed before it made the file.
+        // Where it could not be made, there is nothing to remove.
         let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -28,7 +28,7 @@ use crate::ids::TableName;
 /// A pg_dump archive's table of contents. The rows stay in the archive.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    /// The file or the folder.
+    /// The file or the folder; empty where it was never one.
     pub path: PathBuf,
     /// What made it, from what, when.
     pub header: Header,
@@ -49,6 +49,18 @@ impl Archive {
         tokio::task::spawn_blocking(move || Self::open_blocking(&path))
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "reading the archive broke").because(error))?
+    }
+
+    /// Reads what pg_dump wrote to its standard output, in the custom format: a schema without rows, of a few megabytes at most.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub async fn read(bytes: Vec<u8>) -> Result<Self> {
+        let read = move || Self::parse(PathBuf::new(), Format::Custom, bytes.as_slice());
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, "reading the archive broke").because(error))?
+            .map_err(|error| error.context("cannot read what pg_dump wrote"))
     }
 
     fn open_blocking(path: &Path) -> Result<Self> {
