@@ -75,7 +75,14 @@ mod tests {
     use super::*;
 
     fn found(problems: Vec<Finding>, notes: Vec<Finding>) -> Inspection {
-        Inspection { problems, notes, tables: Vec::new(), would_drop: Vec::new(), left_out: Vec::new() }
+        Inspection {
+            problems,
+            notes,
+            tables: Vec::new(),
+            publish: None,
+            would_drop: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     #[test]

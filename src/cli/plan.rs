@@ -8,11 +8,11 @@ use crate::replication::preflight::{self, Inspection};
 
 /// Say what a night would do with each table, without changing anything.
 ///
-/// Also what it would drop and what it would leave out.
+/// Also how it would be published, what it would replace and what it would leave out.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Answer in JSON: problems, notes, tables, would_drop, left_out.
+    /// Answer in JSON: problems, notes, tables, publish, would_drop, left_out.
     #[arg(long)]
     json: bool,
 }
@@ -37,7 +37,9 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
 fn render(inspection: &Inspection) -> String {
     let mut text = check::render(inspection);
     text.push_str(&tables(inspection));
-    text.push_str("\nDropped before the new copy is built:\n");
+    let is_swap = inspection.publish.as_ref().is_some_and(|publish| publish.mode == "swap");
+    let when = if is_swap { "Replaced at the publish" } else { "Dropped before the new copy is built" };
+    text.push_str(&format!("\n{when}:\n"));
     if inspection.would_drop.is_empty() {
         text.push_str("  nothing\n");
     }
@@ -78,6 +80,7 @@ mod tests {
     use crate::ids::TableName;
     use crate::outcome::Skipped;
     use crate::replication::preflight::PlannedTable;
+    use crate::replication::publishing::Publishes;
 
     #[test]
     fn a_plan_says_what_becomes_of_each_table_and_what_is_dropped() {
@@ -88,11 +91,17 @@ mod tests {
             bytes_estimate: rows_estimate.map(|rows| rows * 100),
             reason,
         };
-        let inspection = Inspection {
+        let mut inspection = Inspection {
             tables: vec![
                 planned("users", "full", Some(1_234_567), ""),
                 planned("answers", "incremental", None, "BACKUP_MODE"),
             ],
+            publish: Some(Publishes {
+                mode: "in_place",
+                way: None,
+                schemas: Vec::new(),
+                reasons: Vec::new(),
+            }),
             would_drop: vec!["table public.users".to_owned()],
             left_out: vec![Skipped {
                 object: "publication p".to_owned(),
@@ -117,5 +126,9 @@ mod tests {
              Left out:\n\
              \x20 publication p: not carried\n"
         );
+        let schemas = vec!["public".to_owned()];
+        inspection.publish =
+            Some(Publishes { mode: "swap", way: Some("rename"), schemas, reasons: Vec::new() });
+        assert!(render(&inspection).contains("\n\nReplaced at the publish:\n  table public.users\n"));
     }
 }

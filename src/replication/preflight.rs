@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use super::disk::Disk;
 use super::enrich;
 use super::full::source::Source;
 use super::plan::{Finding, Plan, Treatment, World, plan};
+use super::publishing::{Choice, Publishes, choose};
 use crate::adapters::ledger::Ledger;
-use crate::adapters::postgres::catalog::{self, TableSize};
+use crate::adapters::postgres::catalog::{self, SwapFacts, TableSize};
 use crate::adapters::postgres::tools::Tools;
 use crate::adapters::postgres::{Database, Session};
 use crate::config::Config;
@@ -23,6 +25,8 @@ pub struct Inspection {
     pub notes: Vec<Finding>,
     /// Each table of the source.
     pub tables: Vec<PlannedTable>,
+    /// How it would be published; none where one of the sides is not known.
+    pub publish: Option<Publishes>,
     /// The warehouse's objects that would be replaced.
     pub would_drop: Vec<String>,
     /// What would be left out.
@@ -50,6 +54,7 @@ pub struct Examined {
     source: Option<Source>,
     plan: Plan,
     world: World,
+    choice: Option<Choice>,
     problems: Vec<(ErrorKind, Finding)>,
     notes: Vec<Finding>,
 }
@@ -62,21 +67,33 @@ pub async fn examine(config: &Config) -> Result<Examined> {
     let mut problems = Vec::new();
     let mut notes = Vec::new();
     let source = keep(&mut problems, "source", open_source(config).await);
-    let world = keep(&mut problems, "warehouse", read_world(config, &mut notes).await);
+    let warehouse = keep(&mut problems, "warehouse", read_warehouse(config, &mut notes).await);
     keep(&mut problems, "databases", two_databases(config).await);
     keep(&mut problems, "ENRICHMENT_DIR", enrich::check(config).await);
-    let known = world.is_some();
-    let world = world.unwrap_or_default();
+    let known = warehouse.is_some();
+    let Warehouse { world, swap_facts, disk } = warehouse.unwrap_or_default();
     let plan = match &source {
         // Without the warehouse there is nothing to plan against.
         Some(source) if known => plan(&source.archive.entries, &config.replication.modes, &world),
         _ => Plan::default(),
     };
+    let mut choice = None;
+    if let Some(source) = source.as_ref().filter(|_| known) {
+        let room = keep(&mut problems, "WAREHOUSE_QUOTA", Disk::room(disk, source, &plan, &world).await);
+        let mode = config.replication.publishing.mode;
+        let chosen =
+            choose(mode, &source.archive.entries, &plan, &world, &swap_facts, room.flatten().as_ref());
+        let refused = |reasons: Vec<Finding>| {
+            problems.extend(reasons.into_iter().map(|reason| (ErrorKind::Refused, reason)));
+        };
+        choice = chosen.map_err(refused).ok();
+        notes.extend(choice.iter().flat_map(|choice| choice.notes(mode)));
+    }
     problems.extend(plan.problems.iter().map(|problem| (ErrorKind::Refused, problem.clone())));
     let missing = source.iter().flat_map(|source| source.missing_rows(plan.loaded()));
     problems.extend(missing.map(|problem| (ErrorKind::Schema, problem)));
     note_versions(source.as_ref(), &world, &mut notes);
-    Ok(Examined { source, plan, world, problems, notes })
+    Ok(Examined { source, plan, world, choice, problems, notes })
 }
 
 /// An error of one side becomes a problem, so that the other side is still looked at.
@@ -94,7 +111,15 @@ async fn open_source(config: &Config) -> Result<Source> {
     Source::open(config, &tools).await
 }
 
-async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> {
+/// What is known of the warehouse.
+#[derive(Default)]
+struct Warehouse {
+    world: World,
+    swap_facts: SwapFacts,
+    disk: Option<Disk>,
+}
+
+async fn read_warehouse(config: &Config, notes: &mut Vec<Finding>) -> Result<Warehouse> {
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
     let mut session = warehouse.connect().await?;
     may_create(&mut session).await?;
@@ -103,10 +128,6 @@ async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> 
     let mut world = World {
         objects: catalog::objects(&mut session).await?,
         schemas: catalog::names(&mut session, "select nspname::text from pg_namespace")
-            .await?
-            .into_iter()
-            .collect(),
-        extensions: catalog::names(&mut session, "select extname::text from pg_extension")
             .await?
             .into_iter()
             .collect(),
@@ -130,12 +151,20 @@ async fn read_world(config: &Config, notes: &mut Vec<Finding>) -> Result<World> 
             ledger.content_tables().await?.into_iter().map(|content| content.table).collect();
         world.brought =
             ledger.live_objects().await?.into_iter().map(|object| (object.kind, object.identity)).collect();
+        world.stored_schemas = ledger.stored_schemas().await?.into_iter().collect();
+        // Nobody reads them there: they neither stand in the way nor stay.
+        world.objects.retain(|object| !world.stored_schemas.contains(&object.schema_name));
     }
+    let swap_facts = catalog::swap_facts(&mut session).await?;
+    // One that a night left in its unfinished copy goes with it.
+    let here = swap_facts.extensions.iter().filter(|one| !world.stored_schemas.contains(&one.schema_name));
+    world.extensions = here.map(|extension| extension.name.clone()).collect();
+    let disk = Disk::ask(&mut session, config.replication.publishing.quota).await?;
     if world.adopted.is_none() {
         notes.push(Finding::new("warehouse", "no night was here before", ""));
     }
     session.close().await;
-    Ok(world)
+    Ok(Warehouse { world, swap_facts, disk })
 }
 
 async fn may_create(session: &mut Session) -> Result<()> {
@@ -194,7 +223,7 @@ impl Examined {
     ///
     /// # Errors
     /// There are problems.
-    pub fn admit(self) -> Result<(Source, Plan)> {
+    pub fn admit(self) -> Result<(Source, Plan, Choice)> {
         if let Some((first, _)) = self.problems.first() {
             // Trying again only helps where that helps with every one of them.
             let kind = self
@@ -216,9 +245,9 @@ impl Examined {
                 .collect();
             return Err(Error::new(kind, lines.join("; ")).hint(hints.join("; ")));
         }
-        match self.source {
-            Some(source) => Ok((source, self.plan)),
-            None => Err(Error::new(ErrorKind::Internal, "the source was not opened")),
+        match (self.source, self.choice) {
+            (Some(source), Some(choice)) => Ok((source, self.plan, choice)),
+            _ => Err(Error::new(ErrorKind::Internal, "one of the sides was not looked at")),
         }
     }
 
@@ -245,6 +274,7 @@ impl Examined {
         let would_drop = self.world.objects.iter().filter(|object| self.plan.may_replace(object));
         Inspection {
             tables: tables.collect(),
+            publish: self.choice.map(Publishes::from),
             would_drop: would_drop.map(|object| object.label()).collect(),
             left_out,
             problems: self.problems.into_iter().map(|(_, problem)| problem).collect(),

@@ -4,6 +4,7 @@ mod carriage;
 mod entries;
 mod lines;
 mod objects;
+mod schemas;
 
 pub(super) use objects::{Space, arrives_as, place, space};
 
@@ -76,6 +77,8 @@ pub struct World {
     pub objects: Vec<Object>,
     /// Its schemas.
     pub schemas: BTreeSet<String>,
+    /// Of these, the ones that hold a generation which readers do not see; what is in them is not among the objects.
+    pub stored_schemas: BTreeSet<String>,
     /// The extensions it has.
     pub extensions: BTreeSet<String>,
     /// The extensions that its server could have.

@@ -1,9 +1,18 @@
 //! Questions to the catalogs, as plain values. The SQL is in `sql/catalog/`.
 
+mod leaning;
 mod rows;
+mod swapping;
 
+pub use leaning::{
+    CarryOver, KeyOnto, PolicyOnto, PublicationOnto, carry_over, foreign_keys_onto, policies_onto,
+    publications_onto,
+};
 pub use rows::{
     CopyTable, Definition, Dependency, Identity, Object, ObjectId, Recreation, SequenceValue, TableSize,
+};
+pub use swapping::{
+    Extension, ForeignObject, ForeignSchema, SwapFacts, database_size, relations_size, swap_facts,
 };
 
 use super::failure::failed;
@@ -27,6 +36,7 @@ macro_rules! question {
         }
     };
 }
+use question;
 
 question!(
     /// Every object that a night may bring or replace.
@@ -41,7 +51,7 @@ question!(
     /// How to make these views and functions again. Ask with an empty search_path.
     recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql", include_str!("../../../../sql/catalog/dependents.sql"));
 question!(
-    /// Every ordinary table, largest first.
+    /// Every ordinary table and materialized view, largest first.
     sizes() -> TableSize, "sizes.sql", include_str!("../../../../sql/catalog/sizes.sql"));
 
 /// What this transaction made and that was not there `before`; what others make at the same moment is not among it.
@@ -60,20 +70,33 @@ pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<O
     Ok(made)
 }
 
+/// The labels of these enums, quoted, in their order.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn enum_labels(session: &mut Session, oids: &[i64]) -> Result<Vec<(i64, Vec<String>)>> {
+    sqlx::query_as(include_str!("../../../../sql/catalog/enum_labels.sql"))
+        .bind(oids)
+        .fetch_all(session.raw())
+        .await
+        .map_err(|error| failed("cannot read the catalog (enum_labels.sql)", error))
+}
+
 /// Who leans on whom.
 ///
 /// # Errors
 /// The server cannot be asked.
 pub async fn dependencies(session: &mut Session) -> Result<Vec<Dependency>> {
-    let rows: Vec<(i64, i64, i64, i64, bool)> =
+    let rows: Vec<(i64, i64, i64, i64, bool, bool)> =
         sqlx::query_as(include_str!("../../../../sql/catalog/dependencies.sql"))
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (dependencies.sql)", error))?;
-    let dependency = |(from_class, from_oid, to_class, to_oid, is_foreign_key)| Dependency {
+    let dependency = |(from_class, from_oid, to_class, to_oid, is_foreign_key, is_policy)| Dependency {
         from: ObjectId { class: from_class, oid: from_oid },
         to: ObjectId { class: to_class, oid: to_oid },
         is_foreign_key,
+        is_policy,
     };
     Ok(rows.into_iter().map(dependency).collect())
 }

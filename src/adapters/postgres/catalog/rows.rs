@@ -2,6 +2,7 @@
 
 use sqlx::FromRow;
 
+use crate::adapters::postgres::ident::qualified;
 use crate::ids::TableName;
 
 /// An object's address in the catalogs: the catalog it is in, and its oid there.
@@ -71,6 +72,8 @@ pub struct Dependency {
     pub to: ObjectId,
     /// Whether it is only a foreign key of a table.
     pub is_foreign_key: bool,
+    /// Whether it is only a row policy of a table.
+    pub is_policy: bool,
 }
 
 /// How to copy the rows of one table.
@@ -88,6 +91,11 @@ pub struct CopyTable {
     pub columns: Vec<String>,
     /// Whether there are generated ones.
     pub has_generated: bool,
+    /// Whether writing a row calls functions that look names up only then: they must find the new ones.
+    pub calls_functions: bool,
+    /// The schema that it is in for now, where that is another.
+    #[sqlx(skip)]
+    pub stored_as: Option<String>,
 }
 
 impl CopyTable {
@@ -95,6 +103,12 @@ impl CopyTable {
     #[must_use]
     pub fn name(&self) -> TableName {
         TableName::new(&self.schema_name, &self.table_name)
+    }
+
+    /// Where it is for now, quoted.
+    #[must_use]
+    pub fn address(&self) -> String {
+        qualified(self.stored_as.as_deref().unwrap_or(&self.schema_name), &self.table_name)
     }
 }
 
@@ -111,8 +125,11 @@ pub struct Definition {
     pub table_name: String,
     /// Its own name.
     pub name: String,
-    /// The statements that make it, in order.
+    /// The statements that make it, in order, where its table is for now.
     pub statements: Vec<String>,
+    /// The same under the names that readers use, where those are others: for functions in it that look names up when called.
+    #[sqlx(skip)]
+    pub home_statements: Vec<String>,
     /// For the index of a partition: the statement that attaches it to its parent's.
     pub attach: Option<String>,
     /// For a foreign key: the schema of the table it refers to.
@@ -123,6 +140,9 @@ pub struct Definition {
     pub declared_not_valid: bool,
     /// Whether its table is partitioned.
     pub is_partitioned: bool,
+    /// The schema that its table is in for now, where that is another.
+    #[sqlx(skip)]
+    pub stored_as: Option<String>,
 }
 
 impl Definition {
@@ -130,6 +150,12 @@ impl Definition {
     #[must_use]
     pub fn table(&self) -> TableName {
         TableName::new(&self.schema_name, &self.table_name)
+    }
+
+    /// Where its table is for now, quoted.
+    #[must_use]
+    pub fn address(&self) -> String {
+        qualified(self.stored_as.as_deref().unwrap_or(&self.schema_name), &self.table_name)
     }
 
     /// The table that a foreign key refers to.
@@ -152,11 +178,15 @@ pub struct Recreation {
     pub class: i64,
     /// Its oid.
     pub oid: i64,
+    /// Its owner.
+    pub owner: String,
+    /// Whether the role that asked may drop it or move it away.
+    pub may_move: bool,
     /// The statement that makes it; none for kinds that cannot be made again.
     pub definition: Option<String>,
     /// A materialized view that holds rows.
     pub is_populated: bool,
-    /// Owner, comment, grants, indexes.
+    /// What belongs to it, what is said of it, who may use it, and at the end its owner; they run as the role that asked.
     pub statements: Vec<String>,
 }
 
@@ -184,6 +214,8 @@ pub struct TableSize {
     pub rows_estimate: Option<i64>,
     /// Bytes on disk without indexes.
     pub bytes: i64,
+    /// Bytes on disk with its indexes.
+    pub total_bytes: i64,
 }
 
 /// A sequence's value, as `setval` takes it.
