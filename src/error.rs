@@ -93,6 +93,16 @@ impl Error {
         self
     }
 
+    /// More of what the operator must know, behind what there is.
+    #[must_use]
+    pub fn also_hint(self, more: &str) -> Self {
+        let hint = match &self.hint {
+            Some(hint) if !hint.is_empty() => format!("{hint}; {more}"),
+            _ => more.to_owned(),
+        };
+        self.hint(hint)
+    }
+
     /// What caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -60,3 +60,9 @@ pub const WORKER_STOPPING: &str = "worker.stopping";
 pub const WORKER_STOPPED_HARD: &str = "worker.stopped-hard";
 /// A worker or web process ended with an error; fields `error.kind`, `error.message`, `hint`.
 pub const PROCESS_FAILED: &str = "process.failed";
+/// The publish waits for readers of tables that it must lock; fields `held_by`, `pause_ms`.
+pub const PUBLISH_WAITS: &str = "publish.waits";
+/// A generation became live; fields `generation`, `locked_ms`.
+pub const PUBLISH_DONE: &str = "publish.done";
+/// A generation that nobody reads was dropped; fields `generation`, `state`, `schemas`.
+pub const GENERATION_DROPPED: &str = "generation.dropped";

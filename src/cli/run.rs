@@ -79,14 +79,14 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
 
 fn ended(outcomes: &jobs::Outcomes, result: Result<()>) -> Result<Ending> {
     if !outcomes.is_empty() {
-        say(&summary::render(outcomes));
+        say(&summary::render(outcomes, result.is_err()));
     }
     result.map(|()| Ending::Done)
 }
 
 fn stopped(signal: &str) -> Error {
     Error::new(ErrorKind::Interrupted, format!("stopped by {signal} before the end"))
-        .hint("run it again: until then tables that it was filling may be empty")
+        .hint("run it again; a stage that works in place may have left tables empty until then")
 }
 
 #[cfg(test)]

@@ -9,13 +9,22 @@ use crate::outcome::{ObjectOutcome, StageOutcome};
 /// How many indexes and constraints are named; the others are only counted.
 const SLOWEST: usize = 20;
 
-/// What the stages did, in their order.
-pub(super) fn render(outcomes: &[(Stage, StageOutcome)]) -> String {
-    outcomes.iter().map(|(stage, outcome)| of_stage(*stage, outcome)).collect()
+/// What the stages did, in their order; the last one may have failed.
+pub(super) fn render(outcomes: &[(Stage, StageOutcome)], last_failed: bool) -> String {
+    let last = outcomes.len();
+    let numbered = outcomes.iter().zip(1..);
+    numbered
+        .map(|((stage, outcome), number)| of_stage(*stage, outcome, last_failed && number == last))
+        .collect()
 }
 
-fn of_stage(stage: Stage, outcome: &StageOutcome) -> String {
-    let mut text = format!("\n{stage}: {}\n", headline(outcome));
+fn of_stage(stage: Stage, outcome: &StageOutcome, failed: bool) -> String {
+    let headline = match (failed, outcome.tables.is_empty()) {
+        (false, _) => headline(outcome),
+        (true, true) => "failed".to_owned(),
+        (true, false) => format!("failed after {}", headline(outcome)),
+    };
+    let mut text = format!("\n{stage}: {headline}\n");
     if !outcome.steps.is_empty() {
         let rows = outcome.steps.iter().map(|step| [step.step.to_owned(), duration(step.duration)]);
         text.push('\n');
@@ -120,7 +129,7 @@ mod tests {
             }],
         };
         assert_eq!(
-            render(&[(Stage::FullReplication, outcome)]),
+            render(&[(Stage::FullReplication, outcome)], false),
             "\n\
              full-replication: 2 tables, 300,001 rows, 45.3 MB\n\
              \n\
@@ -143,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_stage_that_wrote_nothing_is_a_line() {
-        assert_eq!(render(&[(Stage::Notification, StageOutcome::default())]), "\nnotification: done\n");
+        let nothing = [(Stage::Notification, StageOutcome::default())];
+        assert_eq!(render(&nothing, false), "\nnotification: done\n");
+        assert_eq!(render(&nothing, true), "\nnotification: failed\n");
     }
 
     #[test]
@@ -153,7 +164,7 @@ mod tests {
             objects: names.iter().map(|name| built("INDEX", name, 10)).collect(),
             ..StageOutcome::default()
         };
-        let text = render(&[(Stage::FullReplication, outcome)]);
+        let text = render(&[(Stage::FullReplication, outcome)], false);
         assert!(text.contains("i19") && !text.contains("i20"), "{text}");
         assert!(text.ends_with("  and 5 more, 0.05 s in all\n"), "{text}");
     }

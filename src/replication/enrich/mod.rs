@@ -1,6 +1,8 @@
 //! The enrichment: files of SQL, run over the copy in the order of their numbers, each in one transaction.
 //!
-//! A file is only run where the tables are that its header names, and every file can be run over its own result.
+//! Names without a schema mean the new copy, wherever it is built, and the tables that the night keeps. A file that names a
+//! replicated schema, or one of its functions, runs, where the copy is built aside, in a transaction in which the copy has that
+//! name; it keeps other such files waiting. A file is only run where the tables are that its header names, and every file can be run over its own result.
 //! Files of the same number are independent of each other and run at the same time.
 
 mod files;
@@ -12,9 +14,12 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use self::files::File;
 use self::header::Header;
+use super::full::aside::Aside;
 use super::tables::resolve;
 use crate::adapters::ledger::{Disposition, ObjectRow, Recorder};
+use crate::adapters::postgres::catalog::{Object, ObjectId};
 use crate::adapters::postgres::columns::{Relation, relations};
+use crate::adapters::postgres::generation::aside_of;
 use crate::adapters::postgres::ident::ident;
 use crate::adapters::postgres::{Database, catalog, run_script};
 use crate::config::{BackupModes, Config};
@@ -23,6 +28,9 @@ use crate::events;
 use crate::ids::TableName;
 use crate::outcome::{ObjectOutcome, Skipped};
 
+const KEPT_UNQUALIFIED: &str =
+    "a table that the night keeps is only found here without its schema: write its name alone, or all names";
+
 /// Unqualified names in the files are of this schema.
 const SCHEMA: &str = "public";
 
@@ -30,7 +38,7 @@ const SCHEMA: &str = "public";
 ///
 /// # Errors
 /// The folder is missing, a header cannot be understood (then nothing was run), or a statement fails: its file is named.
-pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
+pub async fn run(config: &Config, aside: &Aside, recorder: &Recorder) -> Result<()> {
     let files = files::read(&config.replication.enrichment_dir, SCHEMA).await?;
     tracing::info!(files = files.len(), "{}", events::ENRICHMENT_STARTED);
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
@@ -43,7 +51,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     for group in files.chunk_by(|left, right| left.number == right.number) {
         // Asked again for each number: an earlier file may have made what a later one needs.
         let mut session = warehouse.connect().await?;
-        let there = relations(&mut session).await?;
+        let there = called_home(relations(&mut session).await?, aside);
         session.close().await;
         let mut kept = kept_tables(&config.replication.modes, &there);
         kept.extend(adopted.iter().cloned());
@@ -55,7 +63,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
             }
         }
         let runs: Vec<_> =
-            runnable.into_iter().map(|file| run_file(&warehouse, file, recorder).boxed()).collect();
+            runnable.into_iter().map(|file| run_file(&warehouse, file, aside, recorder).boxed()).collect();
         stream::iter(runs).buffer_unordered(config.replication.jobs).try_collect::<Vec<()>>().await?;
     }
     tracing::info!("{}", events::ENRICHMENT_ENDED);
@@ -68,6 +76,13 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
 /// The folder is missing, or a header cannot be understood.
 pub async fn check(config: &Config) -> Result<()> {
     files::read(&config.replication.enrichment_dir, SCHEMA).await.map(|_| ())
+}
+
+/// The relations of the copy and those that stay, by the names that readers use.
+fn called_home(relations: Vec<Relation>, aside: &Aside) -> Vec<Relation> {
+    let home =
+        |relation: Relation| aside.home(relation.name).map(|name| Relation { name, kind: relation.kind });
+    relations.into_iter().filter_map(home).collect()
 }
 
 fn skipped(file: &File, reason: String) -> Skipped {
@@ -103,24 +118,24 @@ fn reason_to_skip(header: &Header, there: &[Relation], kept: &[TableName]) -> Op
 
 /// Runs one file in one transaction; what it did before an error is undone. What it makes is written to the ledger: the next
 /// night replaces it like everything that this one brings.
-async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Result<()> {
+async fn run_file(warehouse: &Database, file: &File, aside: &Aside, recorder: &Recorder) -> Result<()> {
     let start = Instant::now();
     let work = async {
-        let mut session = warehouse.connect().await?;
-        session
-            .execute(&format!(
-                "begin; set local lock_timeout = '5min'; set local search_path to {}",
-                ident(SCHEMA)
-            ))
-            .await?;
-        let before = catalog::objects(&mut session).await?;
-        run_script(&mut session, &file.name, &file.sql).await?;
-        let made: Vec<ObjectRow> =
-            catalog::made_here(&mut session, &before).await?.iter().map(ObjectRow::from).collect();
-        recorder.ledger().extend_generation(&mut session, &made).await?;
-        session.execute("commit").await?;
-        session.close().await;
-        Ok(())
+        if aside.is_in_place() {
+            return run_in_place(warehouse, file, recorder).await;
+        }
+        let made = if aside.must_be_entered_for(&file.sql) {
+            run_inside(warehouse, file, aside).await?
+        } else {
+            run_aside(warehouse, file, aside).await?
+        };
+        // Under the names that readers use, as the ledger has them.
+        let mut inside = aside.begin(warehouse).await?;
+        let mut objects = catalog::objects(&mut inside.session).await?;
+        objects.retain(|object| made.contains(&object.id()));
+        let rows: Vec<ObjectRow> = objects.iter().map(ObjectRow::from).collect();
+        recorder.ledger().extend_generation(&mut inside.session, &rows).await?;
+        aside.commit(inside).await
     };
     work.await.map_err(|error: Error| error.context("enrichment"))?;
     let table = file.header.needs.first().cloned().unwrap_or_else(|| TableName::new(SCHEMA, ""));
@@ -131,6 +146,54 @@ async fn run_file(warehouse: &Database, file: &File, recorder: &Recorder) -> Res
         duration: start.elapsed(),
     });
     Ok(())
+}
+
+async fn run_in_place(warehouse: &Database, file: &File, recorder: &Recorder) -> Result<()> {
+    let mut session = warehouse.connect().await?;
+    session
+        .execute(&format!(
+            "begin; set local lock_timeout = '5min'; set local search_path to {}",
+            ident(SCHEMA)
+        ))
+        .await?;
+    let before = catalog::objects(&mut session).await?;
+    run_script(&mut session, &file.name, &file.sql).await?;
+    let made = catalog::made_here(&mut session, &before).await?;
+    let rows: Vec<ObjectRow> = made.iter().map(ObjectRow::from).collect();
+    recorder.ledger().extend_generation(&mut session, &rows).await?;
+    session.execute("commit").await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Names without a schema are looked up in the copy, and then among what stays in the schema of readers.
+async fn run_aside(warehouse: &Database, file: &File, aside: &Aside) -> Result<Vec<ObjectId>> {
+    let mut session = warehouse.connect().await?;
+    let path = [aside.place_of(SCHEMA), SCHEMA].map(ident).join(", ");
+    session
+        .execute(&format!("begin; set local lock_timeout = '5min'; set local search_path to {path}"))
+        .await?;
+    let before = catalog::objects(&mut session).await?;
+    run_script(&mut session, &file.name, &file.sql).await?;
+    let made = catalog::made_here(&mut session, &before).await?;
+    session.execute("commit").await?;
+    session.close().await;
+    Ok(made.iter().map(Object::id).collect())
+}
+
+/// The copy has the names that readers use meanwhile. Files that need this wait for each other, however long they take.
+async fn run_inside(warehouse: &Database, file: &File, aside: &Aside) -> Result<Vec<ObjectId>> {
+    let mut inside = aside.begin(warehouse).await?;
+    let session = &mut inside.session;
+    let path = [SCHEMA, &aside_of(SCHEMA)].map(ident).join(", ");
+    let settings = "set local lock_timeout = '5min'; set local check_function_bodies = on;";
+    session.execute(&format!("{settings} set local search_path to {path}")).await?;
+    let before = catalog::objects(session).await?;
+    run_script(session, &file.name, &file.sql).await.map_err(|error| error.hint(KEPT_UNQUALIFIED))?;
+    session.execute("set local search_path = ''").await?;
+    let made = catalog::made_here(session, &before).await?;
+    aside.commit_with(inside, &made).await?;
+    Ok(made.iter().map(Object::id).collect())
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! Step **constrain**: the indexes of partitioned tables, and the foreign keys as `RESTORE_FK_CONSTRAINTS` says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
+use super::aside::Aside;
 use super::load::{build, is_index, record};
 use super::pool;
 use super::schema::Built;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::catalog::Definition;
-use crate::adapters::postgres::{Database, ident};
+use crate::adapters::postgres::{Database, Session, ident};
 use crate::config::ForeignKeys;
 use crate::error::Result;
 use crate::ids::TableName;
@@ -73,7 +75,7 @@ pub async fn run(
     for definition in
         built.definitions.iter().filter(|definition| is_index(definition) && definition.is_partitioned)
     {
-        build(&mut session, definition, recorder).await?;
+        build(&mut session, (warehouse, &built.aside), definition, recorder).await?;
     }
     for attach in built.definitions.iter().filter_map(|definition| definition.attach.as_ref()) {
         session.execute(attach).await?;
@@ -82,7 +84,7 @@ pub async fn run(
     let mut omitted = BTreeSet::new();
     for key in built.definitions.iter().filter(|definition| definition.kind == "FK CONSTRAINT") {
         match fate(key, mode, &plan.treatments) {
-            KeyFate::Whole => build(&mut session, key, recorder).await?,
+            KeyFate::Whole => build(&mut session, (warehouse, &built.aside), key, recorder).await?,
             KeyFate::Validated => {
                 declare(&mut session, key).await?;
                 to_check.entry(key.table()).or_default().push(key.clone());
@@ -117,10 +119,10 @@ pub async fn run(
             .await?;
     }
     session.close().await;
-    check(warehouse, to_check, jobs, recorder).await
+    check(warehouse, &built.aside, to_check, jobs, recorder).await
 }
 
-async fn declare(session: &mut crate::adapters::postgres::Session, key: &Definition) -> Result<()> {
+async fn declare(session: &mut Session, key: &Definition) -> Result<()> {
     for statement in &key.statements {
         session
             .execute(&format!("{statement} NOT VALID"))
@@ -133,37 +135,46 @@ async fn declare(session: &mut crate::adapters::postgres::Session, key: &Definit
 /// Two checks of one table exclude each other: each task takes a table with all its keys.
 async fn check(
     warehouse: &Database,
+    aside: &Aside,
     keys: BTreeMap<TableName, Vec<Definition>>,
     jobs: usize,
     recorder: &Recorder,
 ) -> Result<()> {
-    let queue = std::sync::Arc::new(std::sync::Mutex::new(keys.into_values().collect::<Vec<_>>()));
+    if aside.must_always_be_entered() {
+        let mut inside = aside.begin(warehouse).await?;
+        for key in keys.values().flatten() {
+            validate(&mut inside.session, &ident::table(&key.table()), key, recorder).await?;
+        }
+        return aside.commit(inside).await;
+    }
+    let queue = Arc::new(Mutex::new(keys.into_values().collect::<Vec<_>>()));
     let mut tasks = JoinSet::new();
     for _ in 0..jobs {
         let (warehouse, queue, recorder) = (warehouse.clone(), queue.clone(), recorder.clone());
         pool::spawn(&mut tasks, async move {
             let mut session = warehouse.connect().await?;
             loop {
-                let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(keys) = next else { return Ok(()) };
                 for key in &keys {
-                    let start = Instant::now();
-                    let sql = format!(
-                        "alter table {} validate constraint {}",
-                        ident::table(&key.table()),
-                        ident::ident(&key.name)
-                    );
-                    session.execute(&sql).await.map_err(|error| {
-                        error.context(key.label()).hint(
-                            "the source itself breaks this key, or set RESTORE_FK_CONSTRAINTS=not_valid",
-                        )
-                    })?;
-                    record(key, start, &recorder);
+                    validate(&mut session, &key.address(), key, &recorder).await?;
                 }
             }
         });
     }
     pool::all(tasks).await
+}
+
+async fn validate(session: &mut Session, table: &str, key: &Definition, recorder: &Recorder) -> Result<()> {
+    let start = Instant::now();
+    let sql = format!("alter table {table} validate constraint {}", ident::ident(&key.name));
+    session.execute(&sql).await.map_err(|error| {
+        error
+            .context(key.label())
+            .hint("the source itself breaks this key, or set RESTORE_FK_CONSTRAINTS=not_valid")
+    })?;
+    record(key, start, recorder);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -183,6 +194,8 @@ mod tests {
             referenced_table: Some(to.into()),
             declared_not_valid: false,
             is_partitioned: false,
+            stored_as: None,
+            home_statements: Vec::new(),
         }
     }
 

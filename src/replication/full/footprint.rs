@@ -24,6 +24,15 @@ pub(super) struct Footprint {
     pub conflicts: Vec<(Object, Object)>,
 }
 
+impl Footprint {
+    /// Of all objects, those that are neither dropped nor made again nor lost.
+    pub(super) fn staying<'a>(&self, objects: &'a [Object]) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let going: BTreeSet<ObjectId> =
+            self.dropped.iter().chain(&self.rebuilt).chain(&self.lost).map(Object::id).collect();
+        objects.iter().filter(move |object| !going.contains(&object.id()))
+    }
+}
+
 /// Decides what replacing the `replaceable` objects means for all the others.
 pub(super) fn footprint(
     objects: &[Object],
@@ -172,6 +181,7 @@ mod tests {
             from: ObjectId { class: 1, oid: from },
             to: ObjectId { class: 1, oid: to },
             is_foreign_key: false,
+            is_policy: false,
         }
     }
 

@@ -18,7 +18,7 @@ pub struct Leaving {
     lost: Vec<Skipped>,
 }
 
-const LOST: &str = "it leaned on a replaced object and its kind cannot be made again";
+pub(super) const LOST: &str = "it leaned on a replaced object and its kind cannot be made again";
 
 impl Leaving {
     /// Reads what will go.
@@ -112,16 +112,21 @@ impl Leaving {
 }
 
 /// Makes an object with all that belongs to it, or nothing of it.
-async fn make(session: &mut Session, again: &Recreation) -> Result<Result<()>> {
-    let Some(definition) = &again.definition else {
-        return Ok(Err(Error::new(ErrorKind::Schema, LOST)));
-    };
-    let script: Vec<&str> =
-        std::iter::once(definition).chain(&again.statements).map(|text| text.trim_end_matches(';')).collect();
-    attempt(session, &script.join(";\n")).await
+pub(super) async fn make(session: &mut Session, again: &Recreation) -> Result<Result<()>> {
+    match script(again) {
+        Some(script) => attempt(session, &script).await,
+        None => Ok(Err(Error::new(ErrorKind::Schema, LOST))),
+    }
 }
 
-fn skipped(object: &Object, reason: &str, definition: Option<String>) -> Skipped {
+/// The statements that make an object with all that belongs to it; none for kinds that cannot be made again.
+pub(super) fn script(again: &Recreation) -> Option<String> {
+    let definition = again.definition.as_ref()?;
+    let statements = std::iter::once(definition).chain(&again.statements);
+    Some(statements.map(|text| text.trim_end_matches(';')).collect::<Vec<_>>().join(";\n"))
+}
+
+pub(super) fn skipped(object: &Object, reason: &str, definition: Option<String>) -> Skipped {
     Skipped { object: object.label(), reason: reason.to_owned(), definition }
 }
 

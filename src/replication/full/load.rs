@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::aside::Aside;
 use super::pool;
 use super::rows::RowReader;
 use crate::adapters::ledger::Recorder;
@@ -33,7 +34,16 @@ enum Work {
     /// The keys of a table, which exclude each other; its indexes follow.
     Keys(Pending, Builders),
     /// One index of a table, beside the others; the last one is followed by ANALYZE.
-    Index(Definition, Arc<AtomicUsize>, String, Builders),
+    Index(Definition, Arc<Last>, Builders),
+}
+
+/// What follows the last index of a table.
+#[derive(Debug)]
+struct Last {
+    table: CopyTable,
+    /// Whether an index calls functions of the copy.
+    calls: bool,
+    left: AtomicUsize,
 }
 
 type Builders = mpsc::UnboundedSender<Work>;
@@ -45,6 +55,7 @@ type Builders = mpsc::UnboundedSender<Work>;
 pub(super) async fn run(
     readers: Vec<RowReader>,
     warehouse: &Database,
+    aside: &Aside,
     tables: Vec<CopyTable>,
     definitions: &[Definition],
     recorder: &Recorder,
@@ -62,12 +73,22 @@ pub(super) async fn run(
     for reader in readers {
         pool::spawn(
             &mut tasks,
-            load_tables(reader, warehouse.clone(), queue.clone(), build.clone(), recorder.clone()),
+            load_tables(
+                reader,
+                warehouse.clone(),
+                aside.clone(),
+                queue.clone(),
+                build.clone(),
+                recorder.clone(),
+            ),
         );
     }
     drop(build);
     for _ in 0..builders {
-        pool::spawn(&mut tasks, build_indexes(warehouse.clone(), work.clone(), recorder.clone()));
+        pool::spawn(
+            &mut tasks,
+            build_indexes(warehouse.clone(), aside.clone(), work.clone(), recorder.clone()),
+        );
     }
     pool::all(tasks).await
 }
@@ -90,6 +111,7 @@ pub(super) fn is_index(definition: &Definition) -> bool {
 async fn load_tables(
     mut reader: RowReader,
     warehouse: Database,
+    aside: Aside,
     queue: Arc<Mutex<VecDeque<Pending>>>,
     builders: Builders,
     recorder: Recorder,
@@ -100,7 +122,7 @@ async fn load_tables(
         let Some(next) = next else { break };
         let start = Instant::now();
         let table = next.table.name();
-        let copied = load(&mut reader, &mut session, &next.table)
+        let copied = load(&mut reader, &mut session, &warehouse, &aside, &next.table)
             .await
             .map_err(|error| error.context(format!("table {table}")))?;
         recorder
@@ -119,10 +141,24 @@ async fn load_tables(
     Ok(())
 }
 
-async fn load(reader: &mut RowReader, session: &mut Session, table: &CopyTable) -> Result<Copied> {
-    let name = ident::table(&table.name());
-    empty(session, &name).await?;
-    let copied = reader.copy(table, session).await?;
+async fn load(
+    reader: &mut RowReader,
+    session: &mut Session,
+    warehouse: &Database,
+    aside: &Aside,
+    table: &CopyTable,
+) -> Result<Copied> {
+    if !(table.calls_functions && aside.must_find_the_new_functions()) {
+        empty(session, &table.address()).await?;
+        let copied = reader.copy(table, session).await?;
+        session.execute("commit").await?;
+        return Ok(copied);
+    }
+    let at_home = CopyTable { stored_as: None, ..table.clone() };
+    let entered = aside.begin_on(session, warehouse).await?;
+    session.execute(&format!("truncate only {}", at_home.address())).await?;
+    let copied = reader.copy(&at_home, session).await?;
+    aside.leave(session, entered, &[]).await?;
     session.execute("commit").await?;
     Ok(copied)
 }
@@ -147,6 +183,7 @@ async fn empty(session: &mut Session, table: &str) -> Result<()> {
 
 async fn build_indexes(
     warehouse: Database,
+    aside: Aside,
     work: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Work>>>,
     recorder: Recorder,
 ) -> Result<()> {
@@ -156,25 +193,26 @@ async fn build_indexes(
         match next {
             None => break,
             Some(Work::Keys(pending, builders)) => {
-                let name = ident::table(&pending.table.name());
+                let table = pending.table;
                 let (keys, indexes): (Vec<_>, Vec<_>) =
                     pending.definitions.into_iter().partition(|definition| definition.kind == "CONSTRAINT");
                 for key in &keys {
-                    build(&mut session, key, &recorder).await?;
+                    build(&mut session, (&warehouse, &aside), key, &recorder).await?;
                 }
                 if indexes.is_empty() {
-                    analyze(&mut session, &name).await?;
+                    analyze(&mut session, (&warehouse, &aside), &table, false).await?;
                 }
-                let left = Arc::new(AtomicUsize::new(indexes.len()));
+                let calls = indexes.iter().any(|index| calls_functions(&aside, index));
+                let last = Arc::new(Last { table, calls, left: AtomicUsize::new(indexes.len()) });
                 for index in indexes {
                     // The receiver is only gone when another task failed; that failure ends this one.
-                    let _ = builders.send(Work::Index(index, left.clone(), name.clone(), builders.clone()));
+                    let _ = builders.send(Work::Index(index, last.clone(), builders.clone()));
                 }
             }
-            Some(Work::Index(index, left, name, _builders)) => {
-                build(&mut session, &index, &recorder).await?;
-                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    analyze(&mut session, &name).await?;
+            Some(Work::Index(index, last, _builders)) => {
+                build(&mut session, (&warehouse, &aside), &index, &recorder).await?;
+                if last.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    analyze(&mut session, (&warehouse, &aside), &last.table, last.calls).await?;
                 }
             }
         }
@@ -183,16 +221,61 @@ async fn build_indexes(
     Ok(())
 }
 
-async fn analyze(session: &mut Session, table: &str) -> Result<()> {
-    session.execute(&format!("analyze {table}")).await
+/// Analyzes a table, which computes the values of its indexes' expressions too.
+async fn analyze(
+    session: &mut Session,
+    (warehouse, aside): (&Database, &Aside),
+    table: &CopyTable,
+    calls: bool,
+) -> Result<()> {
+    if !calls {
+        return session.execute(&format!("analyze {}", table.address())).await;
+    }
+    let entered = aside.begin_on(session, warehouse).await?;
+    session.execute(&format!("analyze {}", ident::table(&table.name()))).await?;
+    aside.leave(session, entered, &[]).await?;
+    session.execute("commit").await
 }
 
-/// Makes one index, constraint, key or trigger.
-pub(super) async fn build(session: &mut Session, definition: &Definition, recorder: &Recorder) -> Result<()> {
+fn calls_functions(aside: &Aside, definition: &Definition) -> bool {
+    definition.statements.iter().any(|statement| aside.calls_functions(statement))
+}
+
+/// Makes one index, constraint, key or trigger, outside of any transaction.
+pub(super) async fn build(
+    session: &mut Session,
+    (warehouse, aside): (&Database, &Aside),
+    definition: &Definition,
+    recorder: &Recorder,
+) -> Result<()> {
     let start = Instant::now();
-    for statement in &definition.statements {
+    if calls_functions(aside, definition) {
+        let entered = aside.begin_on(session, warehouse).await?;
+        make(session, definition, &definition.home_statements).await?;
+        aside.leave(session, entered, &[]).await?;
+        session.execute("commit").await?;
+    } else {
+        make(session, definition, &definition.statements).await?;
+    }
+    record(definition, start, recorder);
+    Ok(())
+}
+
+async fn make(session: &mut Session, definition: &Definition, statements: &[String]) -> Result<()> {
+    for statement in statements {
         session.execute(statement).await.map_err(|error| error.context(definition.label()))?;
     }
+    Ok(())
+}
+
+/// Makes one in the open transaction: nothing in it is called yet.
+pub(super) async fn build_within(
+    session: &mut Session,
+    definition: &Definition,
+    recorder: &Recorder,
+) -> Result<()> {
+    let start = Instant::now();
+    make(session, definition, &definition.statements).await?;
     record(definition, start, recorder);
     Ok(())
 }

@@ -63,11 +63,7 @@ fn statements(table: &CopyTable) -> (String, String) {
 
 fn copy_in(table: &CopyTable, columns: &[String], format: &str, encoding: Option<String>) -> String {
     let encoding = encoding.map(|option| format!(", {option}")).unwrap_or_default();
-    format!(
-        "copy {}{} from stdin (format {format}, freeze{encoding})",
-        ident::table(&table.name()),
-        list(columns)
-    )
+    format!("copy {}{} from stdin (format {format}, freeze{encoding})", table.address(), list(columns))
 }
 
 /// A table without columns has no list.
@@ -88,6 +84,8 @@ mod tests {
             binary,
             columns,
             has_generated: false,
+            calls_functions: false,
+            stored_as: None,
         }
     }
 
@@ -96,6 +94,14 @@ mod tests {
         let (out, into) = statements(&table(true, &["id", "userId"]));
         assert_eq!(out, r#"copy "public"."Odd name" ("id", "userId") to stdout (format binary)"#);
         assert_eq!(into, r#"copy "public"."Odd name" ("id", "userId") from stdin (format binary, freeze)"#);
+    }
+
+    #[test]
+    fn a_table_of_the_next_generation_is_written_where_it_is() {
+        let table = CopyTable { stored_as: Some("public__next".into()), ..table(true, &["id"]) };
+        let (out, into) = statements(&table);
+        assert!(out.starts_with(r#"copy "public"."Odd name""#), "{out}");
+        assert!(into.starts_with(r#"copy "public__next"."Odd name""#), "{into}");
     }
 
     #[test]
