@@ -1,0 +1,96 @@
+//! A side at one moment: every session of it sees the same rows, however long the comparison takes.
+
+use std::time::Duration;
+
+use crate::adapters::postgres::catalog;
+use crate::adapters::postgres::{Database, Session, ident};
+use crate::error::{Error, Result};
+
+/// Proxies cut connections that are silent for long.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Names come back qualified, and amounts of money the same whatever the server's language.
+const SETTINGS: &str = "set search_path = ''; set lc_monetary = 'C'";
+
+/// The planner cannot know that the buckets of a sample are few, and would sort whole tables on the server's disk. With sorts
+/// off, what must sort looks so dear to it that it would compile it first, which takes seconds.
+const READER_SETTINGS: &str = "set enable_sort = off; set jit = off";
+
+/// A moment of a database, held by one transaction that reads no table: nobody waits for it, in the day either.
+#[derive(Debug)]
+pub(super) struct Moment {
+    database: Database,
+    snapshot: String,
+    /// The session that holds it: for the catalogs.
+    pub(super) session: Session,
+}
+
+impl Moment {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(super) async fn of(database: Database) -> Result<Self> {
+        let mut session = database.connect().await?;
+        session.execute(SETTINGS).await?;
+        session.execute("begin isolation level repeatable read read only").await?;
+        let snapshot = catalog::text(&mut session, "select pg_export_snapshot()").await?;
+        Ok(Self { database, snapshot, session })
+    }
+
+    /// Another session that sees the same.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(super) async fn reader(&self) -> Result<Reader> {
+        let mut session = self.database.connect().await?;
+        session.execute(SETTINGS).await?;
+        session.execute(READER_SETTINGS).await?;
+        let begin = format!(
+            "begin isolation level repeatable read read only; set transaction snapshot {}",
+            ident::literal(&self.snapshot)
+        );
+        Ok(Reader { session, begin, role: self.database.role() })
+    }
+
+    /// Holds it, and ends only when it is lost.
+    pub(super) async fn hold(&mut self) -> Error {
+        loop {
+            tokio::time::sleep(KEEPALIVE).await;
+            if let Err(error) = self.session.execute("select 1").await {
+                return error.context(format!("lost the snapshot of the {}", self.database.role()));
+            }
+        }
+    }
+}
+
+/// A session that reads tables of a moment, one after the other.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) session: Session,
+    begin: String,
+    role: &'static str,
+}
+
+impl Reader {
+    /// Begins with a table. Each is read in a transaction of its own, so that none stays locked against a migration while
+    /// others are read.
+    ///
+    /// # Errors
+    /// The snapshot is gone.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        self.session.execute(&self.begin).await.map_err(|error| {
+            error
+                .context(format!("cannot share the snapshot of the {}", self.role))
+                .hint("is it behind a load balancer or a pooler? Name the server itself")
+        })
+    }
+
+    /// Lets go of the table.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        self.session.execute("rollback").await
+    }
+}
