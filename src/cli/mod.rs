@@ -6,13 +6,16 @@
 mod adopt;
 mod check;
 mod format;
+mod generations;
 mod plan;
 mod restart;
+mod rollback;
 mod run;
 mod settings;
 mod signals;
 mod summary;
 mod trouble;
+mod verify;
 mod web;
 mod worker;
 
@@ -42,6 +45,8 @@ Examples:
   nightferry check                        Is everything ready for tonight?
   nightferry plan                         What would a night do?
   nightferry run night                    A whole night now, in the foreground
+  nightferry verify                       Does the warehouse still hold what the source has?
+  nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
   nightferry restart full-replication     Put a stage on its queue again";
 
@@ -54,6 +59,9 @@ enum Command {
     Worker(worker::Arguments),
     Web(web::Arguments),
     Adopt(adopt::Arguments),
+    Verify(verify::Arguments),
+    Rollback(rollback::Arguments),
+    Generations(generations::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -104,6 +112,9 @@ impl Command {
             Self::Worker(arguments) => worker::run(arguments, settings).await,
             Self::Web(arguments) => web::run(arguments, settings).await,
             Self::Adopt(arguments) => adopt::run(arguments, settings).await,
+            Self::Verify(arguments) => verify::run(arguments, settings).await,
+            Self::Rollback(arguments) => rollback::run(arguments, settings).await,
+            Self::Generations(arguments) => generations::run(arguments, settings).await,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::ids::{RunId, Stage};
 use crate::replication::preflight::two_databases;
 
 /// A holder that was killed a moment ago may still be in the server's list.
-const WAIT: Duration = Duration::from_secs(3);
+pub(super) const WAIT: Duration = Duration::from_secs(3);
 
 /// Takes the warehouse, does the stages in order until one fails, and closes the run in the ledger. What was done comes
 /// back either way.
@@ -78,7 +78,7 @@ async fn in_order(
 
 /// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open
 /// has died. A night of the queue may be between two stages; it is left alone, and only said.
-async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
+pub(super) async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
     for open in ledger.open_runs().await? {
         let run = RunId::from(open.run_id);
         if open.origin == Origin::Command.name() {

@@ -2,6 +2,7 @@
 //!
 //! - [`run_now`] does stages in the foreground, without any queue.
 //! - [`restart`] puts a stage on its queue; the chain goes on from there.
+//! - [`roll_back`] makes the previous generation live again, in the foreground.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
 //!
 //! A run is a chain of jobs. A job that ends well pushes the next stage's first job before it is acknowledged; one
@@ -13,6 +14,7 @@
 mod flow;
 mod foreground;
 mod queued;
+mod rollback;
 mod run;
 mod schedule;
 
@@ -32,6 +34,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{RunId, Stage};
 use crate::outcome::StageOutcome;
+use crate::replication::rollback::Rollback;
 
 /// What does the work of a stage.
 pub type Stages = Arc<dyn Fn(Stage, Arc<Config>, Recorder) -> BoxFuture<'static, Result<()>> + Send + Sync>;
@@ -60,6 +63,14 @@ pub async fn run_now(
 /// The queue cannot be reached.
 pub async fn restart(config: &Config, stage: Stage) -> Result<RunId> {
     Jobs::new(config.clone()).restart(stage).await
+}
+
+/// Makes the previous generation live again, and what is live the previous one; on a dry run only looks what it would do.
+///
+/// # Errors
+/// There is no previous generation, it cannot be made live, or another job holds the warehouse. What is live stays so.
+pub async fn roll_back(config: &Config, is_dry_run: bool) -> Result<Rollback> {
+    rollback::run(&Jobs::new(config.clone()), is_dry_run).await
 }
 
 /// Serves the queues and keeps the schedule until `stop`, then ends within ten seconds: the job at work is dropped

@@ -1,12 +1,17 @@
 //! The nightly load: what is planned, and the four stages that carry it out.
 
 pub mod adoption;
+pub mod comparison;
 pub mod content;
+mod disk;
 pub mod enrich;
 pub mod full;
+pub mod generations;
 pub mod incremental;
 pub mod notify;
 pub mod plan;
 pub mod preflight;
+pub mod publishing;
+pub mod rollback;
 mod several;
 pub mod tables;
