@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::support::TestNight;
 
-const COMMANDS: [&str; 7] = ["run", "check", "plan", "restart", "worker", "web", "adopt"];
+const COMMANDS: [&str; 10] =
+    ["run", "check", "plan", "restart", "worker", "web", "adopt", "verify", "rollback", "generations"];
 
 /// The command in an empty folder with an empty environment.
 fn nightferry(folder: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Command {

@@ -9,6 +9,7 @@ use nightferry::error::{ErrorKind, Result};
 use nightferry::ids::{RunId, Stage};
 use nightferry::outcome::StageOutcome;
 use nightferry::replication::enrich;
+use nightferry::replication::full::aside::Aside;
 
 use crate::support::TestNight;
 
@@ -21,7 +22,7 @@ async fn enrich(night: &TestNight, extra: &[(&str, &str)]) -> Result<StageOutcom
     ledger.begin_run(&run, Origin::Command, "test").await.unwrap();
     let attempt = ledger.begin_stage(&run, Stage::FullReplication).await.unwrap();
     let recorder = Recorder::new(ledger, run, Stage::FullReplication, attempt);
-    enrich::run(&config, &recorder).await.map(|()| recorder.outcome())
+    enrich::run(&config, &Aside::default(), &recorder).await.map(|()| recorder.outcome())
 }
 
 fn shipped() -> String {

@@ -265,7 +265,13 @@ async fn a_secret_of_the_urls_is_in_no_process_list_log_queue_ledger_or_webhook_
 
     let mut worker = outside.worker(&[]);
     said.push_str(&outside.restart("full-replication").await);
-    assert_eq!(outside.run_ends(2).await, "succeeded");
+    let ended = outside.run_ends(2).await;
+    assert_eq!(
+        ended,
+        "succeeded",
+        "{:?}",
+        outside.night.warehouse.rows("select stage, error from nightferry.stages").await
+    );
     said.push_str(&worker.stop());
     // What a wrong password makes the programs say.
     let wrong = outside.night.source.url().replace("s3cr", "wr0ng");

@@ -244,7 +244,7 @@ async fn row_security_of_the_source_never_hides_rows_in_silence() {
     night.full(&[]).await;
     assert_eq!(night.warehouse.one("select count(*) from secret").await, "10");
     assert_eq!(
-        night.warehouse.one("select relrowsecurity from pg_class where relname = 'secret'").await,
+        night.warehouse.one("select relrowsecurity from pg_class where oid = 'secret'::regclass").await,
         "t"
     );
 }
@@ -266,4 +266,94 @@ async fn a_reader_who_holds_a_table_is_waited_for() {
     };
     tokio::join!(night.full(&[]), let_go);
     assert_eq!(night.warehouse.one("select count(*) from users").await, "1");
+}
+
+#[tokio::test]
+async fn an_enrichment_file_that_finds_a_table_of_yesterday_is_told_before_the_publish() {
+    let night = TestNight::new().await;
+    night
+        .source_sql("create table users (id int primary key); create table gone (id int); insert into gone values (1)")
+        .await;
+    std::fs::write(
+        night.path("enrichment/01_view.sql"),
+        "-- needs: users\ncreate or replace view over_gone as select id from gone;\n",
+    )
+    .unwrap();
+    night.full(&[]).await;
+    night.source_sql("drop table gone").await;
+    let error = night.try_run(nightferry::ids::Stage::FullReplication, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("view over_gone reads yesterday's gone"), "{error}");
+    assert!(error.operator_hint().unwrap().contains("what readers see is as it was"));
+    assert_eq!(night.warehouse.one("select count(*) from over_gone").await, "1");
+}
+
+/// A kept table uses an enum, so that it stays: everything that names it finds it beside the copy.
+#[tokio::test]
+async fn what_names_a_type_that_stays_is_made_all_the_same() {
+    let night = TestNight::new().await;
+    night
+        .source_sql(
+            "create type mood as enum ('sad', 'ok');
+             create table users (id int primary key, mood mood default 'ok'); insert into users values (1), (2);
+             create rule r as on insert to users where new.mood = 'sad'::mood do also select 1;
+             create view grouped as select id, mood, 'ok'::mood as other from users group by id;
+             create table extra (id int primary key, mood mood, check (mood > 'sad'::mood));
+             create index i on extra ((mood = 'sad'::mood)) where mood > 'sad'::mood;
+             create policy pp on users using (mood = 'ok'::mood)",
+        )
+        .await;
+    std::fs::write(
+        night.path("enrichment/01_made.sql"),
+        "-- needs: users\nalter table public.users add column other public.mood default 'sad';\n",
+    )
+    .unwrap();
+    night.full(&[]).await;
+    night.warehouse_sql("create table public.kept (m public.mood)").await;
+    for _ in 0..2 {
+        let outcome = night.full(&[("PUBLISH_MODE", "swap")]).await;
+        let named: Vec<&str> = outcome.skipped.iter().map(|skipped| skipped.object.as_str()).collect();
+        assert_eq!(named, ["TYPE public.mood"]);
+    }
+}
+
+#[tokio::test]
+async fn an_enum_that_did_not_change_is_the_same_type_for_readers_over_nights_and_rollbacks() {
+    let night = TestNight::new().await;
+    night
+        .source_sql("create type mood as enum ('it''s', 'ok'); create table users (id int primary key, mood mood); insert into users values (1, 'ok')")
+        .await;
+    let swap = [("PUBLISH_MODE", "swap")];
+    night.full(&swap).await;
+    night
+        .warehouse_sql(
+            "create schema bi; create function bi.ok() returns bigint language plpgsql as
+             $$ declare m public.mood := 'ok'; begin return (select count(*) from public.users where mood = m); end $$",
+        )
+        .await;
+    let mut reader = night.warehouse.connect().await;
+    crate::support::execute_on(
+        &mut reader,
+        "prepare p as select id, mood from public.users; execute p; select bi.ok()",
+    )
+    .await;
+    let read = "execute p; select bi.ok(), 'ok'::public.mood";
+    for users in 2..4 {
+        night.source_sql(&format!("insert into users values ({users}, 'ok')")).await;
+        let outcome = night.full(&swap).await;
+        assert!(outcome.skipped.is_empty(), "{:?}", outcome.skipped);
+        crate::support::execute_on(&mut reader, read).await;
+        assert_eq!(crate::support::rows_on(&mut reader, "select bi.ok()").await, [users.to_string()]);
+    }
+    for users in [2, 3, 2] {
+        assert!(night.binary(&["rollback"], &swap).await.status.success());
+        crate::support::execute_on(&mut reader, read).await;
+        assert_eq!(crate::support::rows_on(&mut reader, "select bi.ok()").await, [users.to_string()]);
+    }
+    // A changed one is another type, under the same name; and then that one goes on.
+    night.source_sql("alter type mood rename value 'it''s' to 'its'").await;
+    night.full(&swap).await;
+    night.full(&swap).await;
+    assert_eq!(night.warehouse.one("select count(*) from users where mood = 'ok'::public.mood").await, "3");
+    assert_eq!(night.warehouse.one("select enum_range(null::public.mood)::text").await, "{its,ok}");
+    assert_eq!(night.warehouse.one("select count(*) from public__previous.users").await, "3");
 }

@@ -49,6 +49,20 @@ impl Cluster {
         self.server.stop();
     }
 
+    /// Kills every process of the server in one moment, with a signal that none of them can answer. The data stays.
+    pub(crate) fn crash(&self) {
+        self.server.script(include_str!("crash.sh"), &self.environment());
+    }
+
+    /// Starts a server that was crashed, on the same data and port. Comes back when it answers.
+    pub(crate) fn restart(&self) {
+        self.server.script(include_str!("restart.sh"), &self.environment());
+    }
+
+    fn environment(&self) -> [(&'static str, &str); 1] {
+        [("PG_BIN_DIR", self.tools.to_str().unwrap())]
+    }
+
     /// The port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.server.port

@@ -46,6 +46,19 @@ impl Guarded {
         Self { shell, folder, port }
     }
 
+    /// Runs a script on the server's folder, to its end.
+    pub(crate) fn script(&self, script: &str, environment: &[(&str, &str)]) {
+        let status = Command::new("bash")
+            .args(["-euc", &format!("{LIBRARY}\n{script}"), "bash"])
+            .arg(&self.folder)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{status} in:\n{script}");
+    }
+
     /// Stops the server at once and waits until it and its folder are gone.
     pub(crate) fn stop(&mut self) {
         drop(self.shell.stdin.take());

@@ -7,6 +7,7 @@ mod guarded;
 mod night;
 mod peers;
 mod redis;
+pub(crate) mod standing;
 mod wait;
 
 pub(crate) use cluster::{Cluster, all_tools, default_tools, versions};

@@ -78,6 +78,16 @@ impl TestNight {
         self.warehouse_as_superuser.execute(sql).await;
     }
 
+    /// The warehouse as its superuser sees it.
+    pub(crate) fn warehouse_seen_by_superuser(&self) -> &TestDatabase {
+        &self.warehouse_as_superuser
+    }
+
+    /// The source as its superuser sees it.
+    pub(crate) fn source_seen_by_superuser(&self) -> &TestDatabase {
+        &self.source_as_superuser
+    }
+
     /// Runs a script of tests/it/fixtures on the source.
     pub(crate) fn source_fixture(&self, name: &str) {
         self.source.psql_file(&fixture(name));
