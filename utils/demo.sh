@@ -145,6 +145,7 @@ count_tables_and_rows() {
 select count(*) || ' tables, ' || to_char(sum((xpath('/row/rows/text()', query_to_xml(
          format('select count(*) as rows from only %s', oid::regclass), false, true, '')))[1]::text::bigint), 'FM999,999,999') || ' rows'
 from pg_class where relkind = 'r' and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'nightferry')
+  and relnamespace::regnamespace::text !~ '__previous"?$'
 SQL
 }
 count_tables_and_rows | on_source -At
@@ -247,6 +248,11 @@ select stage, count(*) as tables, sum(rows_written) as rows, pg_size_pretty(sum(
 from nightferry.tables where run_id = :'run' group by stage order by min(stage);
 \echo Left out:
 select object, reason from nightferry.skipped where run_id = :'run' order by skipped_id;
+SQL
+  printf 'Published in one moment: a reader may have waited %s ms for it.\n' \
+    "$(grep -F '"msg":"publish.done"' "$work/worker.log" | tail -n 1 | grep -oE '"locked_ms":[0-9]+' | cut -d: -f2)"
+  on_warehouse -At <<'SQL'
+select 'Yesterday''s copy stays until the next night: ' || string_agg(stored_as, ', ' order by stored_as) from nightferry.stored_schemas having count(*) > 0;
 SQL
   printf 'The warehouse now has %s (learning content and the partitions included).\n' "$(count_tables_and_rows | on_warehouse -At)"
 }
