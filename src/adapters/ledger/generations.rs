@@ -200,7 +200,7 @@ impl Ledger {
         .await
         .map_err(doing)?;
         self.store_schemas(session, generation, stored, true).await?;
-        self.extend_generation(session, objects).await?;
+        self.hand_over(session, generation, objects).await?;
         Ok(generation)
     }
 
@@ -235,20 +235,15 @@ impl Ledger {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn extend_generation(&self, session: &mut Session, objects: &[ObjectRow]) -> Result<()> {
-        let column = |of: fn(&ObjectRow) -> &str| objects.iter().map(of).collect::<Vec<_>>();
-        sqlx::query(
-            "insert into nightferry.generation_objects
-             select g.generation_id, o.* from nightferry.generations g, unnest($1::text[], $2::text[], $3::text[], $4::text[]) as o
-             where g.state = 'next' on conflict do nothing",
-        )
-        .bind(column(|object| &object.kind))
-        .bind(column(|object| &object.schema_name))
-        .bind(column(|object| &object.object_name))
-        .bind(column(|object| &object.identity))
-        .execute(session.raw())
-        .await
-        .map(|_| ())
-        .map_err(|error| failed("cannot write the generation's objects to the ledger", error))
+        let next: Option<i64> =
+            sqlx::query_scalar("select generation_id from nightferry.generations where state = 'next'")
+                .fetch_optional(session.raw())
+                .await
+                .map_err(|error| failed("cannot read the generations of the ledger", error))?;
+        match next {
+            Some(next) => self.hand_over(session, next, objects).await,
+            None => Ok(()),
+        }
     }
 
     /// Marks the generation that a run made in place as live.
@@ -307,18 +302,7 @@ impl Ledger {
                 .await?;
         }
         if live.is_none() {
-            sqlx::query(
-                "insert into nightferry.generation_objects
-                 select $1, o.* from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as o on conflict do nothing",
-            )
-            .bind(outgoing_generation)
-            .bind(before.iter().map(|object| object.kind.as_str()).collect::<Vec<_>>())
-            .bind(before.iter().map(|object| object.schema_name.as_str()).collect::<Vec<_>>())
-            .bind(before.iter().map(|object| object.object_name.as_str()).collect::<Vec<_>>())
-            .bind(before.iter().map(|object| object.identity.as_str()).collect::<Vec<_>>())
-            .execute(session.raw())
-            .await
-            .map_err(doing)?;
+            self.hand_over(session, outgoing_generation, before).await?;
         }
         sqlx::query("update nightferry.generations set state = 'live', published_at = clock_timestamp() where generation_id = $1")
             .bind(incoming)
@@ -344,7 +328,7 @@ impl Ledger {
         .map_err(|error| failed("cannot write to the ledger that a generation is gone", error))
     }
 
-    /// Adds objects to a generation that has them from another: what tables that stay use moves over with them.
+    /// Adds objects to a generation: what it brought, or has from another.
     ///
     /// # Errors
     /// The warehouse cannot be reached.

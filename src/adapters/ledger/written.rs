@@ -62,14 +62,9 @@ impl Ledger {
         .fetch_all(session.raw())
         .await
         .map_err(doing)?;
-        let objects = sqlx::query_as(
-            "select kind, schema_name, object_name, identity from nightferry.generation_objects
-             where generation_id = $1 order by kind, identity",
-        )
-        .bind(generation)
-        .fetch_all(session.raw())
-        .await
-        .map_err(doing)?;
+        // One statement at a time has the session.
+        drop(session);
+        let objects = self.objects_of(generation).await?;
         let table =
             |(schema, name, rows): (String, String, i64)| (TableName { schema, name }, rows.unsigned_abs());
         let left_out = |(object, reason, definition)| Skipped { object, reason, definition };

@@ -236,9 +236,18 @@ impl Aside {
 
     /// Opens a transaction on a session and enters, as often as readers must be waited for.
     pub(super) async fn begin_on(&self, session: &mut Session, warehouse: &Database) -> Result<Entered> {
+        self.begin_with(session, warehouse, "").await
+    }
+
+    async fn begin_with(
+        &self,
+        session: &mut Session,
+        warehouse: &Database,
+        settings: &str,
+    ) -> Result<Entered> {
         let mut patience = self.patience.as_ref().map(Patience::new);
         loop {
-            session.execute("begin").await?;
+            session.execute(&format!("begin;\n{settings}")).await?;
             match (self.enter(session).await, &mut patience) {
                 (Ok(entered), _) => return Ok(entered),
                 (Err(error), Some(patience)) => {
@@ -270,17 +279,9 @@ impl Aside {
 
     /// Opens a transaction in which an archive's SQL means what it means to pg_restore, and the copy has the names that readers use.
     pub(in crate::replication) async fn begin(&self, warehouse: &Database) -> Result<Inside> {
-        let mut patience = self.patience.as_ref().map(Patience::new);
-        loop {
-            let mut session = begin_script(warehouse).await?;
-            match (self.enter(&mut session).await, &mut patience) {
-                (Ok(entered), _) => return Ok(Inside { session, entered }),
-                (Err(error), Some(patience)) => {
-                    patience.wait(error, warehouse, &self.outgoing_relations).await?;
-                }
-                (Err(error), None) => return Err(error),
-            }
-        }
+        let mut session = warehouse.connect().await?;
+        let entered = self.begin_with(&mut session, warehouse, SCRIPT_SETTINGS).await?;
+        Ok(Inside { session, entered })
     }
 
     /// Ends such a transaction, in which nothing was made that has a schema.
@@ -310,11 +311,13 @@ fn bare(signature: &str) -> &str {
     signature.split_once('(').map_or(signature, |(name, _)| name)
 }
 
+/// Those of pg_restore.
+const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
+
 /// Opens a transaction with the settings of pg_restore.
 pub(super) async fn begin_script(warehouse: &Database) -> Result<Session> {
     let mut session = warehouse.connect().await?;
-    session.execute("begin").await?;
-    session.execute(include_str!("../../../sql/catalog/script_settings.sql")).await?;
+    session.execute(&format!("begin;\n{SCRIPT_SETTINGS}")).await?;
     Ok(session)
 }
 

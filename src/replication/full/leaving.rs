@@ -141,3 +141,16 @@ pub(super) async fn attempt(session: &mut Session, statement: &str) -> Result<Re
         }
     }
 }
+
+/// As [`attempt`], but a lock that cannot be had is no fault of the statement.
+pub(super) async fn attempt_or_wait(session: &mut Session, statement: &str) -> Result<Result<()>> {
+    unless_locked(attempt(session, statement).await?)
+}
+
+/// Makes a lock that could not be had the whole transaction's error: it is tried again.
+pub(super) fn unless_locked(tried: Result<()>) -> Result<Result<()>> {
+    match tried {
+        Err(error) if error.kind() == ErrorKind::Timeout => Err(error),
+        tried => Ok(tried),
+    }
+}

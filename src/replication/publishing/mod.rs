@@ -12,13 +12,6 @@ use crate::adapters::postgres::archive::Entry;
 use crate::adapters::postgres::catalog::SwapFacts;
 use crate::config::PublishMode;
 
-/// What the name of a schema ends in while the next generation is built in it.
-pub const NEXT: &str = "__next";
-/// What it ends in while the previous generation is kept in it.
-pub const PREVIOUS: &str = "__previous";
-/// What it ends in while the next generation is made under its name, in a transaction that nobody else sees.
-pub const ASIDE: &str = "__nightferry";
-
 /// How a night publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publish {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ASIDE, NEXT, PREVIOUS};
 use crate::adapters::postgres::archive::Entry;
 use crate::adapters::postgres::catalog::{Extension, ForeignObject, Object, ObjectId, SwapFacts};
+use crate::adapters::postgres::generation::{ASIDE, NEXT, PREVIOUS};
 use crate::adapters::postgres::ident;
 use crate::replication::plan::{Finding, Plan, World, shorten};
 

@@ -3,6 +3,7 @@ use crate::adapters::postgres::archive::{EntryKind, Section};
 use crate::adapters::postgres::catalog::{
     Dependency, Extension, ForeignObject, ForeignSchema, Object, ObjectId,
 };
+use crate::adapters::postgres::generation::{ASIDE, NEXT, PREVIOUS};
 use crate::config::{Config, Variables};
 use crate::replication::plan::plan;
 

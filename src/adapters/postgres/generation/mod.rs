@@ -15,6 +15,13 @@ use super::ident::ident;
 use super::session::Session;
 use crate::error::Result;
 
+/// What the name of a schema ends in while the next generation is built in it.
+pub const NEXT: &str = "__next";
+/// What it ends in while the previous generation is kept in it.
+pub const PREVIOUS: &str = "__previous";
+/// What it ends in while another has its name, inside one transaction; nobody ever sees it.
+pub const ASIDE: &str = "__nightferry";
+
 /// A schema, and the name under which a generation of it is kept while nobody reads it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stored {
@@ -28,7 +35,7 @@ impl Stored {
     /// The next generation of a schema.
     #[must_use]
     pub fn next(home: &str) -> Self {
-        Self { home: home.to_owned(), stored_as: format!("{home}__next") }
+        Self { home: home.to_owned(), stored_as: format!("{home}{NEXT}") }
     }
 
     /// The previous generation of a schema.
@@ -41,13 +48,13 @@ impl Stored {
 /// The name of a schema's previous generation.
 #[must_use]
 pub fn previous_of(home: &str) -> String {
-    format!("{home}__previous")
+    format!("{home}{PREVIOUS}")
 }
 
 /// The name of a live schema while another has its name, inside one transaction; nobody ever sees it.
 #[must_use]
 pub fn aside_of(home: &str) -> String {
-    format!("{home}__nightferry")
+    format!("{home}{ASIDE}")
 }
 
 /// How two generations of a schema change places.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::patience::Patience;
-use super::recreating::{Making, attempt_or_wait};
+use super::recreating::Making;
 use super::surroundings::Surroundings;
 use super::{Ground, Incoming};
 use crate::adapters::ledger::{ObjectRow, StoredSchema};
@@ -16,7 +16,7 @@ use crate::adapters::postgres::{Database, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::Skipped;
 use crate::replication::full::aside::{Aside, begin_script};
-use crate::replication::full::leaving::attempt;
+use crate::replication::full::leaving::{attempt, attempt_or_wait};
 
 /// Everything that the exchange moves and makes.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::config::{ForeignKeys, OnBroken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::Skipped;
 use crate::replication::full::aside::begin_script;
-use crate::replication::full::leaving::attempt as try_statement;
+use crate::replication::full::leaving::{self, attempt_or_wait};
 
 /// How one turn ended.
 pub(super) enum Exchanged {
@@ -78,7 +78,8 @@ async fn move_generations(session: &mut Session, dependents: &Dependents) -> Res
         // Nothing of a generation was in it: an empty schema is no copy.
         let held_nothing = dependents.surroundings.footprint.dropped.is_empty();
         let aside = aside_of(home);
-        if held_nothing && try_statement(session, &format!("drop schema {}", ident(&aside))).await?.is_ok() {
+        if held_nothing && leaving::attempt(session, &format!("drop schema {}", ident(&aside))).await?.is_ok()
+        {
             continue;
         }
         session.execute(&rename(&aside, &previous_of(home))).await?;
@@ -125,7 +126,7 @@ async fn make_last(
         session.execute(statement).await.map_err(|error| error.context(what))?;
     }
     for (what, statement) in &incoming.updates {
-        if let Err(error) = try_or_wait(session, statement).await? {
+        if let Err(error) = attempt_or_wait(session, statement).await? {
             broken.push(Skipped {
                 object: what.clone(),
                 reason: format!(
@@ -136,7 +137,7 @@ async fn make_last(
         }
     }
     for key in &dependents.keys {
-        if let Err(error) = try_or_wait(session, &key.drop).await? {
+        if let Err(error) = attempt_or_wait(session, &key.drop).await? {
             broken.push(lost(&key.label, &error, &key.add));
             continue;
         }
@@ -145,14 +146,14 @@ async fn make_last(
         let made = if ground.foreign_keys == ForeignKeys::Omitted {
             Err(Error::new(ErrorKind::Refused, "RESTORE_FK_CONSTRAINTS is false"))
         } else {
-            try_or_wait(session, &script.join("; ")).await?
+            attempt_or_wait(session, &script.join("; ")).await?
         };
         if let Err(error) = made {
             broken.push(lost(&key.label, &error, &key.add));
         }
     }
     for policy in &dependents.policies {
-        if let Err(error) = try_or_wait(session, &policy.drop).await? {
+        if let Err(error) = attempt_or_wait(session, &policy.drop).await? {
             broken.push(lost(&policy.label, &error, &policy.create));
             continue;
         }
@@ -160,7 +161,7 @@ async fn make_last(
             .chain(&policy.comment)
             .map(|text| text.trim_end_matches(';'))
             .collect();
-        if let Err(error) = try_or_wait(session, &script.join("; ")).await? {
+        if let Err(error) = attempt_or_wait(session, &script.join("; ")).await? {
             if policy.is_restrictive {
                 // Without it, readers would see rows that it hides.
                 return Err(error
@@ -172,7 +173,7 @@ async fn make_last(
     }
     for publication in &dependents.publications {
         let made = if publication.may_alter {
-            try_or_wait(session, &publication.statement).await?
+            attempt_or_wait(session, &publication.statement).await?
         } else {
             Err(Error::new(ErrorKind::Privilege, "it belongs to another role"))
         };
@@ -200,13 +201,6 @@ fn lost(object: &str, error: &Error, definition: &str) -> Skipped {
         object: object.to_owned(),
         reason: format!("it cannot come back: {error}"),
         definition: Some(definition.to_owned()),
-    }
-}
-
-async fn try_or_wait(session: &mut Session, statement: &str) -> Result<Result<()>> {
-    match try_statement(session, statement).await? {
-        Err(error) if error.kind() == ErrorKind::Timeout => Err(error),
-        result => Ok(result),
     }
 }
 

@@ -11,10 +11,10 @@ use crate::adapters::postgres::archive::Entry;
 use crate::adapters::postgres::catalog::{self, Object};
 use crate::adapters::postgres::generation;
 use crate::config::ForeignKeys;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::outcome::Skipped;
 use crate::replication::full::aside::begin_script;
-use crate::replication::full::leaving::attempt;
+use crate::replication::full::leaving::attempt_or_wait;
 
 /// Makes the entries, in their order. Gives what could not be made, or not whole.
 ///
@@ -62,7 +62,7 @@ async fn try_to_make(
                 continue;
             }
         };
-        match attempt(&mut session, &statement).await? {
+        match attempt_or_wait(&mut session, &statement).await? {
             Ok(()) if entry.kind.name() == "FK CONSTRAINT" => {
                 skipped.push(left_out(
                     entry,
@@ -70,14 +70,13 @@ async fn try_to_make(
                 ));
             }
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
             Err(error) => skipped.push(left_out(entry, error.to_string())),
         }
     }
     let mut made = catalog::objects(&mut session).await?;
     made.retain(|object| !before.contains(&object.id()));
     let rows: Vec<ObjectRow> = made.iter().map(ObjectRow::from).collect();
-    ground.ledger.extend_generation(&mut session, &rows).await?;
+    ground.ledger.hand_over(&mut session, incoming.generation, &rows).await?;
     generation::move_objects(&mut session, &surroundings.back()).await?;
     aside.leave(&mut session, entered, &made).await?;
     session.execute("commit").await?;

@@ -7,9 +7,9 @@ use crate::adapters::postgres::Session;
 use crate::adapters::postgres::catalog::{self, Object, ObjectId, Recreation};
 use crate::adapters::postgres::generation::{self, Stored, aside_of};
 use crate::adapters::postgres::ident::ident;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::outcome::Skipped;
-use crate::replication::full::leaving::{self, attempt};
+use crate::replication::full::leaving::{self, attempt_or_wait, unless_locked};
 
 /// What is made again in one transaction.
 pub(super) struct Making {
@@ -123,7 +123,8 @@ impl Making {
             _ => false,
         };
         for (object, again) in &self.again {
-            let result = if in_one_go { Ok(()) } else { make_or_wait(session, again).await? };
+            let result =
+                if in_one_go { Ok(()) } else { unless_locked(leaving::make(session, again).await?)? };
             match result {
                 Ok(()) => made.push((object.clone(), again.is_populated)),
                 Err(error) => {
@@ -186,20 +187,5 @@ impl Making {
             session.execute(&format!("drop schema {}", ident(&aside_of(&schema)))).await?;
         }
         Ok(waiting)
-    }
-}
-
-/// As [`attempt`], but a lock that cannot be had is no fault of the statement.
-pub(super) async fn attempt_or_wait(session: &mut Session, statement: &str) -> Result<Result<()>> {
-    match attempt(session, statement).await? {
-        Err(error) if error.kind() == ErrorKind::Timeout => Err(error),
-        result => Ok(result),
-    }
-}
-
-async fn make_or_wait(session: &mut Session, again: &Recreation) -> Result<Result<()>> {
-    match leaving::make(session, again).await? {
-        Err(error) if error.kind() == ErrorKind::Timeout => Err(error),
-        result => Ok(result),
     }
 }
