@@ -70,7 +70,7 @@ pub async fn run(config: &Config, warehouse: &Database, ledger: &Ledger) -> Resu
     let incoming = incoming(&rollback.incoming, &aside, &may_replace);
     let ground = ground(config, warehouse, ledger);
     let ready = publish::prepare(&ground, &incoming).await?;
-    broken.extend(ready.broken.clone());
+    broken.extend_from_slice(ready.broken());
     let published = publish::publish(&ground, &incoming, ready).await?;
     tracing::info!(
         generation = rollback.incoming.generation_id,

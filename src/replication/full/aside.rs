@@ -272,6 +272,16 @@ impl Aside {
         let back: Vec<(ObjectId, String)> =
             self.lent.iter().map(|(id, home)| (*id, generation::aside_of(home))).collect();
         generation::move_objects(session, &back).await?;
+        self.give_back(session, entered, made).await
+    }
+
+    /// The same where nothing was lent.
+    pub(super) async fn give_back(
+        &self,
+        session: &mut Session,
+        entered: Entered,
+        made: &[Object],
+    ) -> Result<()> {
         let along: Vec<(ObjectId, String)> =
             made.iter().map(|object| (object.id(), object.schema_name.clone())).collect();
         generation::leave(session, &self.stored, &self.way, entered, &along).await

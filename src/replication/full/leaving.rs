@@ -23,14 +23,14 @@ pub(super) const LOST: &str = "it leaned on a replaced object and its kind canno
 impl Leaving {
     /// Reads what will go.
     pub(super) async fn read(session: &mut Session, footprint: &Footprint) -> Result<Self> {
-        let (classes, oids): (Vec<i64>, Vec<i64>) =
-            footprint.rebuilt.iter().map(|object| (object.class, object.oid)).unzip();
         let relations: Vec<i64> =
             footprint.dropped.iter().filter(|object| object.is_relation()).map(|object| object.oid).collect();
-        let recreations = catalog::recreations(session, &classes, &oids).await?;
+        let recreations = catalog::recreations_of(session, &footprint.rebuilt).await?;
         let recreation = |object: &Object| {
-            let is_of = |again: &&Recreation| (again.class, again.oid) == (object.class, object.oid);
-            recreations.iter().find(is_of).map(|again| (object.clone(), again.clone()))
+            recreations
+                .iter()
+                .find(|again| again.id() == object.id())
+                .map(|again| (object.clone(), again.clone()))
         };
         let mut lost: Vec<Skipped> =
             footprint.lost.iter().map(|object| skipped(object, LOST, None)).collect();

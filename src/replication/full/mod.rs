@@ -16,6 +16,8 @@ mod verify;
 
 use std::collections::HashMap;
 
+use self::aside::Aside;
+use self::publish::{Ground, Incoming};
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::Database;
 use crate::adapters::postgres::archive::Entry;
@@ -26,9 +28,6 @@ use crate::events;
 use crate::outcome::{Skipped, millis};
 use crate::replication::publishing::Publish;
 use crate::replication::{enrich, preflight};
-
-use self::aside::Aside;
-use self::publish::{Ground, Incoming};
 
 /// The steps of the stage in their order, as the log and the ledger name them.
 pub const STEPS: [&str; 10] =
@@ -114,7 +113,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         .await
         .map_err(unpublished)?;
     let verify = verify::run(
-        (&warehouse, ready.as_ref().map_or(&built.aside, |ready| &ready.aside)),
+        (&warehouse, ready.as_ref().map_or(&built.aside, publish::Ready::aside)),
         &plan,
         &built,
         settings.foreign_keys,
@@ -140,7 +139,7 @@ async fn prepare(
         return Ok(None);
     }
     let ready = publish::prepare(ground, incoming).await?;
-    for broken in &ready.broken {
+    for broken in ready.broken() {
         recorder.skipped(broken.clone()).await?;
     }
     Ok(Some(ready))

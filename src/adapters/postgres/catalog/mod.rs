@@ -48,11 +48,21 @@ question!(
     /// The indexes, constraints, foreign keys and triggers of these tables. Ask with an empty search_path.
     definitions(oids: &[i64]) -> Definition, "definitions.sql", include_str!("../../../../sql/catalog/definitions.sql"));
 question!(
-    /// How to make these views and functions again. Ask with an empty search_path.
+    /// The same by their addresses.
     recreations(classes: &[i64], oids: &[i64]) -> Recreation, "dependents.sql", include_str!("../../../../sql/catalog/dependents.sql"));
 question!(
     /// Every ordinary table and materialized view, largest first.
     sizes() -> TableSize, "sizes.sql", include_str!("../../../../sql/catalog/sizes.sql"));
+
+/// How to make these views and functions again. Ask with an empty search_path.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn recreations_of(session: &mut Session, objects: &[Object]) -> Result<Vec<Recreation>> {
+    let (classes, oids): (Vec<i64>, Vec<i64>) =
+        objects.iter().map(|object| (object.class, object.oid)).unzip();
+    recreations(session, &classes, &oids).await
+}
 
 /// What this transaction made and that was not there `before`; what others make at the same moment is not among it.
 ///

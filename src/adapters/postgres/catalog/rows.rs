@@ -190,6 +190,14 @@ pub struct Recreation {
     pub statements: Vec<String>,
 }
 
+impl Recreation {
+    /// The address of what it makes again.
+    #[must_use]
+    pub fn id(&self) -> ObjectId {
+        ObjectId { class: self.class, oid: self.oid }
+    }
+}
+
 /// What tells one database from another.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Identity {

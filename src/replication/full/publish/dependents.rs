@@ -7,9 +7,7 @@ use super::recreating::Making;
 use super::surroundings::Surroundings;
 use super::{Ground, Incoming};
 use crate::adapters::ledger::{ObjectRow, StoredSchema};
-use crate::adapters::postgres::catalog::{
-    self, KeyOnto, Object, ObjectId, PolicyOnto, PublicationOnto, Recreation,
-};
+use crate::adapters::postgres::catalog::{self, KeyOnto, Object, ObjectId, PolicyOnto, PublicationOnto};
 use crate::adapters::postgres::generation::{self, Stored, aside_of};
 use crate::adapters::postgres::ident;
 use crate::adapters::postgres::{Database, Session};
@@ -39,13 +37,7 @@ pub(super) struct Dependents {
     /// How everything else stood, outside the schemas that nobody reads.
     pub(super) fingerprint: String,
     pub(super) unread: Vec<String>,
-    said: Said,
-}
-
-/// What is said of objects.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    definitions: Vec<Recreation>,
+    /// The grants on what goes.
     grants: Vec<String>,
 }
 
@@ -91,8 +83,7 @@ async fn try_to_make(
     let (stored, waiting) = stored(ground, incoming).await?;
     let mut session = begin_script(ground.warehouse).await?;
     let before = generation::fingerprint(&mut session, &stored).await?;
-    let surroundings =
-        Surroundings::read(&mut session, aside, &stored, |object| (incoming.may_replace)(object)).await?;
+    let surroundings = Surroundings::read(&mut session, incoming, &stored).await?;
     if let Some((kept, replaced)) = surroundings.footprint.conflicts.first() {
         return Err(Error::new(
             ErrorKind::Refused,
@@ -104,20 +95,14 @@ async fn try_to_make(
         )
         .hint("yesterday's copy stays live; detach it, then nightferry restart full-replication"));
     }
-    let replaced: Vec<i64> = surroundings
-        .footprint
-        .dropped
-        .iter()
-        .filter(|object| object.is_relation())
-        .map(|object| object.oid)
-        .collect();
+    let replaced = surroundings.replaced_relations();
     let homes = aside.homes();
     let keys = catalog::foreign_keys_onto(&mut session, &replaced).await?;
     let policies = catalog::policies_onto(&mut session, &replaced).await?;
     let publications = catalog::publications_onto(&mut session, &replaced, &homes).await?;
     let there = generation::there(&mut session, &homes).await?;
-    let said = said_of(&mut session, &surroundings).await?;
-    let mut making = Making::read(&mut session, surroundings, &homes).await?;
+    let grants = catalog::grants(&mut session, &replaced).await?;
+    let mut making = Making::new(surroundings);
     let present = present(&mut session, aside, &waiting).await?;
     making.leave_ready_ones(&present);
     making.bring_back(&mut session, &present).await?;
@@ -129,11 +114,10 @@ async fn try_to_make(
     if generation::fingerprint(&mut session, &stored).await? != before {
         return Err(Error::new(ErrorKind::Timeout, "somebody changes what leans on the copy at this moment"));
     }
-    let aside = &making.surroundings.aside.clone();
-    let entered = generation::enter(&mut session, aside.stored(), aside.way()).await?;
-    generation::move_objects(&mut session, making.surroundings.over()).await?;
+    let entered = making.surroundings.enter(&mut session).await?;
     making.step_aside(&mut session).await?;
     making.recreate(&mut session).await?;
+    let aside = &making.surroundings.aside;
     for home in &there {
         for carried in catalog::carry_over(&mut session, &aside_of(home), home).await? {
             // A schema that stays has what was said of it.
@@ -152,9 +136,8 @@ async fn try_to_make(
         }
     }
     let outside = making.step_back(&mut session, waiting).await?;
-    generation::move_objects(&mut session, &making.surroundings.back()).await?;
-    let made: Vec<Object> = making.made_inside(&mut session).await?;
-    aside.leave(&mut session, entered, &made).await?;
+    let made = making.made_inside(&mut session).await?;
+    making.surroundings.leave(&mut session, entered, &made).await?;
     ground.ledger.store_schemas(&mut session, incoming.generation, &outside, false).await?;
     let unread: Vec<String> =
         stored.into_iter().chain(outside.iter().map(|one| one.stored_as.clone())).collect();
@@ -162,7 +145,7 @@ async fn try_to_make(
     session.execute("commit").await?;
     session.close().await;
     Ok(Dependents {
-        going: making.going().iter().map(|(object, home)| (object.id(), home.clone())).collect(),
+        going: making.going_ids(),
         coming: making.coming,
         outside,
         keys,
@@ -173,7 +156,7 @@ async fn try_to_make(
         to_fill: making.to_fill,
         fingerprint,
         unread,
-        said,
+        grants,
         surroundings: making.surroundings,
     })
 }
@@ -285,31 +268,16 @@ pub(super) async fn is_complete(
     dependents: &Dependents,
 ) -> Result<bool> {
     let mut session = begin_script(ground.warehouse).await?;
-    let now = Surroundings::read(&mut session, incoming.aside, &dependents.unread, |object| {
-        (incoming.may_replace)(object)
-    });
-    let now = now.await?;
-    let said = said_of(&mut session, &now).await?;
+    let now = Surroundings::read(&mut session, incoming, &dependents.unread).await?;
+    let grants = catalog::grants(&mut session, &now.replaced_relations()).await?;
     session.close().await;
     let ids = |objects: &[Object]| objects.iter().map(Object::id).collect::<BTreeSet<_>>();
     let then = &dependents.surroundings;
-    Ok(said == dependents.said
+    Ok(grants == dependents.grants
+        && now.recreations == then.recreations
         && ids(&now.footprint.rebuilt) == ids(&then.footprint.rebuilt)
         && ids(&now.footprint.lost) == ids(&then.footprint.lost)
         && now.moving.iter().collect::<BTreeSet<_>>() == then.moving.iter().collect::<BTreeSet<_>>())
-}
-
-/// What is said of the objects that go and of what leans on them: definitions, owners, grants.
-async fn said_of(session: &mut Session, surroundings: &Surroundings) -> Result<Said> {
-    let footprint = &surroundings.footprint;
-    let (classes, oids): (Vec<i64>, Vec<i64>) =
-        footprint.rebuilt.iter().map(|object| (object.class, object.oid)).unzip();
-    let relations: Vec<i64> =
-        footprint.dropped.iter().filter(|object| object.is_relation()).map(|object| object.oid).collect();
-    Ok(Said {
-        definitions: catalog::recreations(session, &classes, &oids).await?,
-        grants: catalog::grants(session, &relations).await?,
-    })
 }
 
 /// Drops what was made: somebody changed what it was made from.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::dependents::{Dependents, replaced_rows};
 use super::patience::Patience;
+use super::recreating::{give_way, schemas_of};
 use super::returning::spared_rows;
 use super::{Ground, Incoming};
 use crate::adapters::postgres::generation::{self, Stored, aside_of, previous_of, rename};
@@ -63,13 +64,12 @@ pub(super) async fn attempt(
 async fn move_generations(session: &mut Session, dependents: &Dependents) -> Result<Vec<(Stored, bool)>> {
     let aside = &dependents.surroundings.aside;
     let homes = aside.homes();
-    let _stays = generation::enter(session, aside.stored(), aside.way()).await?;
+    let _stays = dependents.surroundings.enter(session).await?;
     if aside.moves_objects() {
         for one in aside.stored() {
             session.execute(&format!("drop schema {}", ident(&one.stored_as))).await?;
         }
     }
-    generation::move_objects(session, dependents.surroundings.over()).await?;
     let mut outgoing = Vec::new();
     for home in
         generation::there(session, &homes.iter().map(|home| aside_of(home)).collect::<Vec<_>>()).await?
@@ -91,24 +91,15 @@ async fn move_generations(session: &mut Session, dependents: &Dependents) -> Res
 
 /// Exchanges the dependents outside the replicated schemas.
 async fn exchange_outside(session: &mut Session, dependents: &Dependents) -> Result<Vec<(Stored, bool)>> {
-    let mut away = Vec::new();
-    let mut schemas: Vec<&String> = dependents.going.iter().map(|(_, schema)| schema).collect();
-    schemas.sort();
-    schemas.dedup();
-    for schema in &schemas {
-        session.execute(&format!("create schema {}", ident(&aside_of(schema)))).await?;
-    }
-    away.extend(dependents.going.iter().map(|(id, schema)| (*id, aside_of(schema))));
-    generation::move_objects(session, &away).await?;
-    generation::move_objects(session, &dependents.coming).await?;
+    give_way(session, &dependents.going, &dependents.coming).await?;
     // What waited there and was not wanted any more has no place to go to.
     for waiting in &dependents.outside {
         session.execute(&format!("drop schema {} cascade", ident(&waiting.stored_as))).await?;
     }
     let mut outgoing = Vec::new();
-    for schema in schemas {
-        session.execute(&rename(&aside_of(schema), &previous_of(schema))).await?;
-        outgoing.push((Stored::previous(schema), false));
+    for schema in schemas_of(&dependents.going) {
+        session.execute(&rename(&aside_of(&schema), &previous_of(&schema))).await?;
+        outgoing.push((Stored::previous(&schema), false));
     }
     Ok(outgoing)
 }

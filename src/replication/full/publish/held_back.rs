@@ -43,15 +43,11 @@ async fn try_to_make(
 ) -> Result<Vec<Skipped>> {
     let stored = ground.ledger.stored_schemas().await?;
     let mut session = begin_script(ground.warehouse).await?;
-    let surroundings =
-        Surroundings::read(&mut session, incoming.aside, &stored, |object| (incoming.may_replace)(object))
-            .await?;
+    let surroundings = Surroundings::read(&mut session, incoming, &stored).await?;
     *relations = surroundings.moving_relations();
     generation::take_turn(&mut session).await?;
     patience.lock(&mut session, relations).await?;
-    let aside = &surroundings.aside;
-    let entered = generation::enter(&mut session, aside.stored(), aside.way()).await?;
-    generation::move_objects(&mut session, surroundings.over()).await?;
+    let entered = surroundings.enter(&mut session).await?;
     let before: BTreeSet<_> = catalog::objects(&mut session).await?.iter().map(Object::id).collect();
     let mut skipped = Vec::new();
     for entry in entries {
@@ -77,8 +73,7 @@ async fn try_to_make(
     made.retain(|object| !before.contains(&object.id()));
     let rows: Vec<ObjectRow> = made.iter().map(ObjectRow::from).collect();
     ground.ledger.hand_over(&mut session, incoming.generation, &rows).await?;
-    generation::move_objects(&mut session, &surroundings.back()).await?;
-    aside.leave(&mut session, entered, &made).await?;
+    surroundings.leave(&mut session, entered, &made).await?;
     session.execute("commit").await?;
     session.close().await;
     Ok(skipped)

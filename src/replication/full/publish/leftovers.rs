@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::adapters::ledger::{Ledger, StoredSchema};
-use crate::adapters::postgres::catalog::{self, Object, Recreation};
+use crate::adapters::postgres::catalog::{self, Object};
 use crate::adapters::postgres::generation;
 use crate::adapters::postgres::ident::ident;
 use crate::adapters::postgres::{Database, Session};
@@ -94,11 +94,9 @@ fn refuse_what_stays(going: &Footprint, schemas: &[String]) -> Result<()> {
 /// Views and keys of others on a copy that is not live: they go with it, and are named.
 async fn what_goes_along(session: &mut Session, going: &Footprint) -> Result<Vec<Skipped>> {
     const REASON: &str = "it read a copy that is not live any more, and went with it";
-    let (classes, oids): (Vec<i64>, Vec<i64>) =
-        going.rebuilt.iter().map(|object| (object.class, object.oid)).unzip();
-    let definitions: Vec<Recreation> = catalog::recreations(session, &classes, &oids).await?;
+    let definitions = catalog::recreations_of(session, &going.rebuilt).await?;
     let of = |object: &Object| {
-        let it = definitions.iter().find(|one| (one.class, one.oid) == (object.class, object.oid));
+        let it = definitions.iter().find(|one| one.id() == object.id());
         it.and_then(|one| one.definition.clone())
     };
     let objects = going.rebuilt.iter().chain(&going.lost);

@@ -24,9 +24,10 @@ use super::aside::Aside;
 use crate::adapters::ledger::Ledger;
 use crate::adapters::postgres::Database;
 use crate::adapters::postgres::catalog::Object;
-use crate::config::{ForeignKeys, PublishLock, Publishing};
+use crate::config::{ForeignKeys, OnBroken, PublishLock, Publishing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::Skipped;
+use crate::replication::plan::shorten;
 
 /// Which objects of the warehouse the incoming generation replaces.
 pub type MayReplace<'a> = &'a (dyn Fn(&Object) -> bool + Send + Sync);
@@ -60,10 +61,20 @@ pub struct Ground<'a> {
 /// A swap whose dependents are ready.
 pub struct Ready {
     dependents: Dependents,
+}
+
+impl Ready {
     /// The copy, and what makes place for it now that the dependents are made.
-    pub aside: Aside,
+    #[must_use]
+    pub fn aside(&self) -> &Aside {
+        &self.dependents.surroundings.aside
+    }
+
     /// What of others cannot come back, or not whole.
-    pub broken: Vec<Skipped>,
+    #[must_use]
+    pub fn broken(&self) -> &[Skipped] {
+        &self.dependents.broken
+    }
 }
 
 /// What a publish did.
@@ -90,21 +101,17 @@ pub async fn prepare(ground: &Ground<'_>, incoming: &Incoming<'_>) -> Result<Rea
         dependents = dependents::make(ground, incoming).await?;
     }
     dependents::refresh(ground.warehouse, &mut dependents).await?;
-    let broken = dependents.broken.clone();
-    if ground.settings.on_broken == crate::config::OnBroken::Refuse && !broken.is_empty() {
+    let broken = &dependents.broken;
+    if ground.settings.on_broken == OnBroken::Refuse && !broken.is_empty() {
         let names: Vec<String> =
             broken.iter().map(|skipped| format!("{} ({})", skipped.object, skipped.reason)).collect();
         return Err(Error::new(
             ErrorKind::Refused,
-            format!(
-                "{} of others would be lost: {}",
-                broken.len(),
-                crate::replication::plan::shorten(&names)
-            ),
+            format!("{} of others would be lost: {}", broken.len(), shorten(&names)),
         )
         .hint("yesterday's copy stays live; mend or drop them, or set PUBLISH_ON_BROKEN_DEPENDENTS=report"));
     }
-    Ok(Ready { aside: dependents.surroundings.aside.clone(), dependents, broken })
+    Ok(Ready { dependents })
 }
 
 /// Makes the incoming generation live, in one short transaction.
@@ -133,9 +140,11 @@ pub async fn publish(ground: &Ground<'_>, incoming: &Incoming<'_>, mut ready: Re
             Ok(Exchanged::Changed) => {
                 tracing::info!("somebody changed what leans on the copy: it is made again");
                 dependents::discard(ground, &ready.dependents).await?;
-                let said: BTreeSet<String> = ready.broken.into_iter().map(|skipped| skipped.object).collect();
+                let said: BTreeSet<String> =
+                    ready.broken().iter().map(|skipped| skipped.object.clone()).collect();
                 ready = prepare(ground, incoming).await?;
-                notes.extend(ready.broken.iter().filter(|skipped| !said.contains(&skipped.object)).cloned());
+                notes
+                    .extend(ready.broken().iter().filter(|skipped| !said.contains(&skipped.object)).cloned());
             }
             Err(error) => {
                 let is_lock = error.kind() == ErrorKind::Timeout;

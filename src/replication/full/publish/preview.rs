@@ -35,12 +35,9 @@ pub struct Preview {
 /// The warehouse fails.
 pub async fn preview(ground: &Ground<'_>, incoming: &Incoming<'_>) -> Result<Preview> {
     let (stored, waiting) = dependents::stored(ground, incoming).await?;
-    let homes = incoming.aside.homes();
     let mut session = begin_script(ground.warehouse).await?;
-    let surroundings =
-        Surroundings::read(&mut session, incoming.aside, &stored, |object| (incoming.may_replace)(object));
-    let surroundings = surroundings.await?;
-    let mut making = Making::read(&mut session, surroundings, &homes).await?;
+    let surroundings = Surroundings::read(&mut session, incoming, &stored).await?;
+    let mut making = Making::new(surroundings);
     let present = dependents::present(&mut session, incoming.aside, &waiting).await?;
     making.leave_ready_ones(&present);
     making.bring_back(&mut session, &present).await?;

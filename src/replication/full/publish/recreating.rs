@@ -27,22 +27,13 @@ pub(super) struct Making {
 }
 
 impl Making {
-    pub(super) async fn read(
-        session: &mut Session,
-        surroundings: Surroundings,
-        homes: &[String],
-    ) -> Result<Self> {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
         let footprint = &surroundings.footprint;
-        let (classes, oids): (Vec<i64>, Vec<i64>) =
-            footprint.rebuilt.iter().map(|object| (object.class, object.oid)).unzip();
-        let recreations = catalog::recreations(session, &classes, &oids).await?;
         let mut again = Vec::new();
         let mut broken: Vec<Skipped> =
             footprint.lost.iter().map(|object| leaving::skipped(object, leaving::LOST, None)).collect();
         for object in &footprint.rebuilt {
-            let of_it =
-                recreations.iter().find(|again| (again.class, again.oid) == (object.class, object.oid));
-            match of_it {
+            match surroundings.recreations.iter().find(|again| again.id() == object.id()) {
                 Some(recreation) if recreation.may_move => again.push((object.clone(), recreation.clone())),
                 Some(recreation) => {
                     let reason = format!(
@@ -54,9 +45,9 @@ impl Making {
                 None => {}
             }
         }
-        Ok(Self {
+        Self {
+            homes: surroundings.aside.homes(),
             surroundings,
-            homes: homes.to_vec(),
             again,
             ready: Vec::new(),
             returning: Vec::new(),
@@ -64,7 +55,7 @@ impl Making {
             made: Vec::new(),
             to_fill: Vec::new(),
             broken,
-        })
+        }
     }
 
     /// Leaves out what the incoming generation has already.
@@ -95,19 +86,14 @@ impl Making {
             .collect()
     }
 
-    fn outside_schemas(&self) -> BTreeSet<String> {
-        self.going().into_iter().map(|(_, schema)| schema).collect()
+    /// The same by their addresses.
+    pub(super) fn going_ids(&self) -> Vec<(ObjectId, String)> {
+        self.going().into_iter().map(|(object, schema)| (object.id(), schema)).collect()
     }
 
     /// Takes the old ones out of the way; the ready ones take their places, so that others can lean on them.
     pub(super) async fn step_aside(&self, session: &mut Session) -> Result<()> {
-        for schema in self.outside_schemas() {
-            session.execute(&format!("create schema {}", ident(&aside_of(&schema)))).await?;
-        }
-        let away: Vec<(ObjectId, String)> =
-            self.going().iter().map(|(object, schema)| (object.id(), aside_of(schema))).collect();
-        generation::move_objects(session, &away).await?;
-        generation::move_objects(session, &self.coming).await
+        give_way(session, &self.going_ids(), &self.coming).await
     }
 
     pub(super) async fn recreate(&mut self, session: &mut Session) -> Result<()> {
@@ -165,9 +151,11 @@ impl Making {
         session: &mut Session,
         mut waiting: Vec<Stored>,
     ) -> Result<Vec<Stored>> {
-        for schema in self.outside_schemas() {
-            if waiting.iter().all(|one| one.home != schema) {
-                let next = Stored::next(&schema);
+        let going = self.going_ids();
+        let schemas = schemas_of(&going);
+        for schema in &schemas {
+            if waiting.iter().all(|one| one.home != *schema) {
+                let next = Stored::next(schema);
                 session.execute(&format!("create schema {}", ident(&next.stored_as))).await?;
                 waiting.push(next);
             }
@@ -180,12 +168,29 @@ impl Making {
         };
         let away: Vec<(ObjectId, String)> = self.coming.iter().map(|(id, home)| (*id, place(home))).collect();
         generation::move_objects(session, &away).await?;
-        let back: Vec<(ObjectId, String)> =
-            self.going().iter().map(|(object, schema)| (object.id(), schema.clone())).collect();
-        generation::move_objects(session, &back).await?;
-        for schema in self.outside_schemas() {
-            session.execute(&format!("drop schema {}", ident(&aside_of(&schema)))).await?;
+        generation::move_objects(session, &going).await?;
+        for schema in &schemas {
+            session.execute(&format!("drop schema {}", ident(&aside_of(schema)))).await?;
         }
         Ok(waiting)
     }
+}
+
+/// The schemas of these objects.
+pub(super) fn schemas_of(objects: &[(ObjectId, String)]) -> BTreeSet<String> {
+    objects.iter().map(|(_, schema)| schema.clone()).collect()
+}
+
+/// Takes what goes out of its schemas, which nobody else may change meanwhile, and puts what comes into them.
+pub(super) async fn give_way(
+    session: &mut Session,
+    going: &[(ObjectId, String)],
+    coming: &[(ObjectId, String)],
+) -> Result<()> {
+    for schema in schemas_of(going) {
+        session.execute(&format!("create schema {}", ident(&aside_of(&schema)))).await?;
+    }
+    let away: Vec<(ObjectId, String)> = going.iter().map(|(id, schema)| (*id, aside_of(schema))).collect();
+    generation::move_objects(session, &away).await?;
+    generation::move_objects(session, coming).await
 }
