@@ -10,7 +10,7 @@ use super::full::aside::Aside;
 use super::full::publish::preview::{Preview, preview};
 use super::full::publish::{self, Ground, Incoming, leftovers};
 use super::plan::shorten;
-use super::tables::resolve;
+use super::tables::{add_partitions, resolve};
 use crate::adapters::ledger::{Disposition, Generation, Ledger, ObjectRow, StoredSchema};
 use crate::adapters::postgres::catalog::{self, Dependency, Object};
 use crate::adapters::postgres::comparing;
@@ -284,14 +284,8 @@ impl World {
         }
         let adopted = self.adopted.iter().filter(|(_, disposition)| *disposition == Disposition::Kept);
         kept.extend(adopted.map(|(table, _)| table.clone()));
-        loop {
-            let parts = self.partitions.iter().filter(|(part, of)| kept.contains(of) && !kept.contains(part));
-            let parts: Vec<TableName> = parts.map(|(part, _)| part.clone()).collect();
-            if parts.is_empty() {
-                return kept;
-            }
-            kept.extend(parts);
-        }
+        add_partitions(&mut kept, &self.partitions);
+        kept
     }
 
     /// The previous generation's schemas, and those that only the live one has.

@@ -1,4 +1,6 @@
-//! Which table a written name means (pure). Names are compared whole: `answers` is never `answers_archive`.
+//! Which table a written name means, and which are its partitions (pure). Names are compared whole: `answers` is never `answers_archive`.
+
+use std::collections::BTreeSet;
 
 use crate::ids::TableName;
 
@@ -24,6 +26,21 @@ pub fn resolve(written: &str, tables: &[TableName]) -> Result<TableName, String>
         several => {
             let names: Vec<String> = several.iter().map(ToString::to_string).collect();
             Err(format!("{written:?} is the name of several tables: write one of {}", names.join(", ")))
+        }
+    }
+}
+
+/// Adds the partitions of the tables, and theirs; each partition comes with its parent.
+pub(super) fn add_partitions(tables: &mut BTreeSet<TableName>, partitions: &[(TableName, TableName)]) {
+    loop {
+        let before = tables.len();
+        for (partition, parent) in partitions {
+            if tables.contains(parent) {
+                tables.insert(partition.clone());
+            }
+        }
+        if tables.len() == before {
+            return;
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{BackupModes, TableMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::replication::plan::Treatment;
-use crate::replication::tables::resolve;
+use crate::replication::tables::{add_partitions, resolve};
 
 /// The tables of the source, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) fn scope(known: &Known<'_>, modes: &BackupModes, asked: &[String]) ->
         wanted.insert(table);
     }
     // A partitioned table has its rows in its partitions.
-    grow(&mut wanted, &known.partitions);
+    add_partitions(&mut wanted, &known.partitions);
     let mut scope = Scope::default();
     for table in known.tables.iter().collect::<BTreeSet<_>>() {
         let kept = reasons.get(table);
@@ -92,24 +92,9 @@ fn inherit(reasons: &mut BTreeMap<TableName, (Treatment, &str)>, partitions: &[(
     for parent in kept {
         let Some(reason) = reasons.get(&parent).copied() else { continue };
         let mut family = BTreeSet::from([parent]);
-        grow(&mut family, partitions);
+        add_partitions(&mut family, partitions);
         for table in family {
             reasons.entry(table).or_insert(reason);
-        }
-    }
-}
-
-/// Adds the partitions of the tables, and theirs.
-fn grow(tables: &mut BTreeSet<TableName>, partitions: &[(TableName, TableName)]) {
-    loop {
-        let before = tables.len();
-        for (partition, parent) in partitions {
-            if tables.contains(parent) {
-                tables.insert(partition.clone());
-            }
-        }
-        if tables.len() == before {
-            return;
         }
     }
 }

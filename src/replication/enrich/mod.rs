@@ -21,7 +21,7 @@ use crate::adapters::postgres::catalog::{Object, ObjectId};
 use crate::adapters::postgres::columns::{Relation, relations};
 use crate::adapters::postgres::generation::aside_of;
 use crate::adapters::postgres::ident::ident;
-use crate::adapters::postgres::{Database, catalog, run_script};
+use crate::adapters::postgres::{Database, Session, catalog, run_script};
 use crate::config::{BackupModes, Config};
 use crate::error::{Error, Result};
 use crate::events;
@@ -156,14 +156,19 @@ async fn run_in_place(warehouse: &Database, file: &File, recorder: &Recorder) ->
             ident(SCHEMA)
         ))
         .await?;
-    let before = catalog::objects(&mut session).await?;
-    run_script(&mut session, &file.name, &file.sql).await?;
-    let made = catalog::made_here(&mut session, &before).await?;
+    let made = run_statements(&mut session, file).await?;
     let rows: Vec<ObjectRow> = made.iter().map(ObjectRow::from).collect();
     recorder.ledger().extend_generation(&mut session, &rows).await?;
     session.execute("commit").await?;
     session.close().await;
     Ok(())
+}
+
+/// Runs the file in the open transaction; gives what it made.
+async fn run_statements(session: &mut Session, file: &File) -> Result<Vec<Object>> {
+    let before = catalog::objects(session).await?;
+    run_script(session, &file.name, &file.sql).await?;
+    catalog::made_here(session, &before).await
 }
 
 /// Names without a schema are looked up in the copy, and then among what stays in the schema of readers.
@@ -173,9 +178,7 @@ async fn run_aside(warehouse: &Database, file: &File, aside: &Aside) -> Result<V
     session
         .execute(&format!("begin; set local lock_timeout = '5min'; set local search_path to {path}"))
         .await?;
-    let before = catalog::objects(&mut session).await?;
-    run_script(&mut session, &file.name, &file.sql).await?;
-    let made = catalog::made_here(&mut session, &before).await?;
+    let made = run_statements(&mut session, file).await?;
     session.execute("commit").await?;
     session.close().await;
     Ok(made.iter().map(Object::id).collect())
@@ -188,10 +191,8 @@ async fn run_inside(warehouse: &Database, file: &File, aside: &Aside) -> Result<
     let path = [SCHEMA, &aside_of(SCHEMA)].map(ident).join(", ");
     let settings = "set local lock_timeout = '5min'; set local check_function_bodies = on;";
     session.execute(&format!("{settings} set local search_path to {path}")).await?;
-    let before = catalog::objects(session).await?;
-    run_script(session, &file.name, &file.sql).await.map_err(|error| error.hint(KEPT_UNQUALIFIED))?;
+    let made = run_statements(session, file).await.map_err(|error| error.hint(KEPT_UNQUALIFIED))?;
     session.execute("set local search_path = ''").await?;
-    let made = catalog::made_here(session, &before).await?;
     aside.commit_with(inside, &made).await?;
     Ok(made.iter().map(Object::id).collect())
 }

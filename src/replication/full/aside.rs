@@ -4,10 +4,10 @@
 //! it is for now (`public__next.users`). SQL of others (the archive's, an enrichment file's) says `public.users` and
 //! means the new one: it runs in a transaction that [`Aside::begin`]s and [`Aside::commit`]s.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::publish::Patience;
-use crate::adapters::postgres::catalog::{CopyTable, Definition, Dependency, Object, ObjectId};
+use crate::adapters::postgres::catalog::{self, CopyTable, Definition, Dependency, Object, ObjectId};
 use crate::adapters::postgres::generation::{self, Entered, Stored, Way};
 use crate::adapters::postgres::{Database, Session};
 use crate::config::Publishing;
@@ -102,12 +102,7 @@ impl Aside {
     ) {
         let is_routine =
             |object: &&Object| matches!(object.kind.as_str(), "function" | "procedure" | "aggregate");
-        let mut open: Vec<ObjectId> = made.iter().filter(is_routine).map(Object::id).collect();
-        let mut found: HashSet<ObjectId> = open.iter().copied().collect();
-        while let Some(id) = open.pop() {
-            let users = dependencies.iter().filter(|leaning| leaning.to == id && !leaning.is_foreign_key);
-            open.extend(users.map(|leaning| leaning.from).filter(|user| found.insert(*user)));
-        }
+        let found = catalog::leaning_on(dependencies, made.iter().filter(is_routine).map(Object::id));
         let (tables, names): (Vec<_>, Vec<_>) =
             made.iter().filter(|object| found.contains(&object.id())).partition(|object| object.is_table());
         let is_new = |object: &&Object| {

@@ -66,9 +66,11 @@ impl<'a> Making<'a> {
             if entry.kind.name() == "SCHEMA" && self.replicated.contains(&entry.name) {
                 continue;
             }
-            let stays =
-                entry.table_name().is_some_and(|name| spared.contains(&name)) && entry.kind.name() != "TABLE";
-            if stays && entry.table_name().is_some_and(|name| self.unchanged.contains(&name)) {
+            let is_one_of = |names: &BTreeSet<TableName>| {
+                entry.table_name().is_some_and(|name| names.contains(&name)) && entry.kind.name() != "TABLE"
+            };
+            let stays = is_one_of(spared);
+            if is_one_of(&self.unchanged) {
                 self.progress.left_out.insert(entry.id);
             } else if stays {
                 self.bring_up_to_date(entry).await?;
@@ -153,8 +155,9 @@ pub(super) fn updates(entry: &Entry) -> Vec<String> {
 
 /// The name of an enum and its labels, quoted; none for other entries. pg_dump writes one label a line.
 pub(super) fn enum_of(entry: &Entry) -> Option<(&str, Vec<&str>)> {
-    let (head, labels) = entry.definition.trim_start().split_once(" AS ENUM (")?;
+    let definition = entry.definition.trim_start().strip_prefix("CREATE TYPE ")?;
+    let (name, labels) = definition.split_once(" AS ENUM (").filter(|_| entry.kind.name() == "TYPE")?;
     let labels =
         labels.lines().map(|line| line.trim().trim_end_matches(',')).filter(|line| line.starts_with('\''));
-    Some((head.strip_prefix("CREATE TYPE ")?, labels.collect()))
+    Some((name, labels.collect()))
 }

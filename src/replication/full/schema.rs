@@ -95,13 +95,19 @@ pub(super) async fn run(
 /// Gives the enums that stay, since a kept table uses them, the source's new values: by themselves, since a value cannot be used
 /// in the transaction that adds it. What cannot be added is named when the archive's entry is reached.
 async fn grow_enums(warehouse: &Database, archive: &Archive, plan: &Plan) -> Result<()> {
+    let enums =
+        plan.before.iter().filter_map(|id| archive.entry(*id)).filter(|entry| enum_of(entry).is_some());
+    let enums: Vec<&Entry> = enums.collect();
+    if enums.is_empty() {
+        return Ok(());
+    }
     let mut session = warehouse.connect().await?;
     session.execute("set search_path = ''").await?;
     let objects = catalog::objects(&mut session).await?;
     let dependencies = catalog::dependencies(&mut session).await?;
     let spared = names_of(&footprint(&objects, &dependencies, |object| plan.may_replace(object)).spared);
-    let types = plan.before.iter().filter_map(|id| archive.entry(*id)).filter(|e| e.kind.name() == "TYPE");
-    for entry in types.filter(|entry| entry.table_name().is_some_and(|name| spared.contains(&name))) {
+    let stays = |entry: &&Entry| entry.table_name().is_some_and(|name| spared.contains(&name));
+    for entry in enums.into_iter().filter(stays) {
         for statement in updates(entry) {
             if let Err(error) = session.execute(&statement).await {
                 tracing::info!(object = %entry.label(), error.message = %error, "an enum that stays cannot grow");
@@ -141,11 +147,18 @@ async fn build(
         footprint.spared.extend(unchanged.iter().cloned());
     }
     let mut leaving = Leaving::default();
-    let functions_before = function_texts(&mut session, &before).await?;
+    let mut remaining = before.clone();
+    // Only where readers would wait for it does it matter whether a function changed.
+    let mut functions_before = BTreeMap::new();
+    if aside.moves_objects() {
+        functions_before = function_texts(&mut session, &before).await?;
+    }
     let (mut aside, entered) = if aside.is_in_place() {
         leaving = Leaving::read(&mut session, &footprint).await?;
         leaving.name_what_is_lost(recorder).await?;
         drop_objects(&mut session, &footprint).await?;
+        remaining = catalog::objects(&mut session).await?;
+        nothing_else_went(&before, &remaining, &footprint)?;
         (aside, Entered::default())
     } else {
         let homes = aside.homes();
@@ -155,10 +168,6 @@ async fn build(
             .with_outgoing(&footprint.dropped, statistics);
         step_aside(&mut session, aside, &footprint).await?
     };
-    let remaining = if aside.is_in_place() { catalog::objects(&mut session).await? } else { before.clone() };
-    if aside.is_in_place() {
-        nothing_else_went(&before, &remaining, &footprint)?;
-    }
 
     let mut making = Making::new(&mut session, archive, plan, recorder, &aside);
     making.unchanged = names_of(&unchanged);
@@ -181,24 +190,28 @@ async fn build(
         .filter(|object| !made.contains(object))
         .filter(self::arriving(archive, &plan.after))
         .collect();
-    let functions = function_texts(&mut session, &made).await?;
-    let is_changed = |(identity, text): (&String, &Option<String>)| {
-        functions_before.get(identity).is_some_and(|before| before != text)
-    };
-    aside.note_changed_functions(functions.iter().any(is_changed));
-    let early = made.len();
+    if aside.moves_objects() {
+        let functions = function_texts(&mut session, &made).await?;
+        let is_changed = |(identity, text): (&String, &Option<String>)| {
+            functions_before.get(identity).is_some_and(|before| before != text)
+        };
+        aside.note_changed_functions(functions.iter().any(is_changed));
+    }
+    let early = made.clone();
     made.extend(late);
     aside.enter_for(&made, &before, &catalog::dependencies(&mut session).await?);
     let relations: Vec<i64> =
         made.iter().filter(|object| object.is_relation()).map(|object| object.oid).collect();
     let invalid_indexes = catalog::invalid_indexes(&mut session, &relations).await?.into_iter().collect();
-    let at_home = catalog::definitions(&mut session, &relations).await?;
-    // Read again under the names that they have while they are built.
-    aside.leave(&mut session, entered.clone(), &made).await?;
     let mut definitions = catalog::definitions(&mut session, &relations).await?;
-    aside.call_definitions_home(&mut definitions, at_home);
+    if !aside.is_in_place() {
+        // Read again under the names that they have while they are built.
+        aside.leave(&mut session, entered.clone(), &made).await?;
+        let at_home = definitions;
+        definitions = catalog::definitions(&mut session, &relations).await?;
+        aside.call_definitions_home(&mut definitions, at_home);
+    }
     session.execute("rollback to savepoint probe").await?;
-    let early: Vec<Object> = made.iter().take(early).cloned().collect();
     aside.leave(&mut session, entered, &early).await?;
 
     let mut tables = catalog::copy_tables(&mut session, &relations).await?;
@@ -245,10 +258,8 @@ async fn unchanged_enums(
     let labels: BTreeMap<i64, Vec<String>> =
         catalog::enum_labels(session, &oids).await?.into_iter().collect();
     let entries = plan.before.iter().filter_map(|id| archive.entry(*id));
-    let arriving: BTreeMap<TableName, Vec<&str>> = entries
-        .filter(|entry| entry.kind.name() == "TYPE")
-        .filter_map(|entry| Some((entry.table_name()?, enum_of(entry)?.1)))
-        .collect();
+    let arriving: BTreeMap<TableName, Vec<&str>> =
+        entries.filter_map(|entry| Some((entry.table_name()?, enum_of(entry)?.1))).collect();
     let is_unchanged = |object: &&Object| match (labels.get(&object.oid), arriving.get(&object.name())) {
         (Some(here), Some(there)) => here == there,
         _ => false,
@@ -262,16 +273,12 @@ async fn function_texts(
     objects: &[Object],
 ) -> Result<BTreeMap<String, Option<String>>> {
     let is_routine = |object: &&Object| matches!(object.kind.as_str(), "function" | "procedure");
-    let routines: Vec<&Object> = objects.iter().filter(is_routine).collect();
-    let (classes, oids): (Vec<i64>, Vec<i64>) =
-        routines.iter().map(|object| (object.class, object.oid)).unzip();
-    let mut texts: BTreeMap<i64, Option<String>> = catalog::recreations(session, &classes, &oids)
-        .await?
-        .into_iter()
-        .map(|again| (again.oid, again.definition))
-        .collect();
-    let text = |object: &&Object| (object.identity.clone(), texts.remove(&object.oid).flatten());
-    Ok(routines.iter().map(text).collect())
+    let routines: Vec<Object> = objects.iter().filter(is_routine).cloned().collect();
+    let recreations = catalog::recreations_of(session, &routines).await?;
+    let mut texts: BTreeMap<ObjectId, Option<String>> =
+        recreations.into_iter().map(|again| (again.id(), again.definition)).collect();
+    let text = |object: Object| (object.identity.clone(), texts.remove(&object.id()).flatten());
+    Ok(routines.into_iter().map(text).collect())
 }
 
 /// Gives new, empty schemas the names that readers use, and lends them what the archive's SQL needs. Where objects move, that is

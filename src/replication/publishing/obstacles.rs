@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::adapters::postgres::archive::Entry;
-use crate::adapters::postgres::catalog::{Extension, ForeignObject, Object, ObjectId, SwapFacts};
+use crate::adapters::postgres::catalog::{self, Extension, ForeignObject, Object, ObjectId, SwapFacts};
 use crate::adapters::postgres::generation::{ASIDE, NEXT, PREVIOUS};
 use crate::adapters::postgres::ident;
 use crate::replication::plan::{Finding, Plan, World, shorten};
@@ -230,18 +230,8 @@ pub(super) fn left_behind(plan: &Plan, world: &World, facts: &SwapFacts) -> Vec<
 fn leaning_on_the_copy(plan: &Plan, world: &World, facts: &SwapFacts) -> BTreeSet<ObjectId> {
     let replaced: BTreeSet<ObjectId> =
         world.objects.iter().filter(|object| plan.may_replace(object)).map(Object::id).collect();
-    let mut found = replaced.clone();
-    loop {
-        let before = found.len();
-        for leans in facts.dependencies.iter().filter(|leans| !leans.is_foreign_key) {
-            if found.contains(&leans.to) {
-                found.insert(leans.from);
-            }
-        }
-        if found.len() == before {
-            break;
-        }
-    }
+    let mut found: BTreeSet<ObjectId> =
+        catalog::leaning_on(&facts.dependencies, replaced.iter().copied()).into_iter().collect();
     let keys = facts.dependencies.iter().filter(|leans| leans.is_foreign_key && replaced.contains(&leans.to));
     found.extend(keys.map(|leans| leans.from));
     found.difference(&replaced).copied().collect()

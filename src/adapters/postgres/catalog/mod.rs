@@ -10,6 +10,7 @@ pub use leaning::{
 };
 pub use rows::{
     CopyTable, Definition, Dependency, Identity, Object, ObjectId, Recreation, SequenceValue, TableSize,
+    leaning_on,
 };
 pub use swapping::{
     Extension, ForeignObject, ForeignSchema, SwapFacts, database_size, relations_size, swap_facts,

@@ -1,5 +1,7 @@
 //! What the catalogs answer, as plain values.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::FromRow;
 
 use crate::adapters::postgres::ident::qualified;
@@ -74,6 +76,21 @@ pub struct Dependency {
     pub is_foreign_key: bool,
     /// Whether it is only a row policy of a table.
     pub is_policy: bool,
+}
+
+/// Everything that leans on these objects, at whatever distance, and they themselves; a foreign key is no leaning here (pure).
+#[must_use]
+pub fn leaning_on(dependencies: &[Dependency], objects: impl Iterator<Item = ObjectId>) -> HashSet<ObjectId> {
+    let mut users: HashMap<ObjectId, Vec<ObjectId>> = HashMap::new();
+    for leaning in dependencies.iter().filter(|leaning| !leaning.is_foreign_key) {
+        users.entry(leaning.to).or_default().push(leaning.from);
+    }
+    let mut found: HashSet<ObjectId> = objects.collect();
+    let mut open: Vec<ObjectId> = found.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        open.extend(users.get(&id).into_iter().flatten().filter(|user| found.insert(**user)));
+    }
+    found
 }
 
 /// How to copy the rows of one table.

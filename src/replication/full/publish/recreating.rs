@@ -181,7 +181,7 @@ pub(super) fn schemas_of(objects: &[(ObjectId, String)]) -> BTreeSet<String> {
     objects.iter().map(|(_, schema)| schema.clone()).collect()
 }
 
-/// Takes what goes out of its schemas, which nobody else may change meanwhile, and puts what comes into them.
+/// Takes what goes out of its schemas, and puts what comes into them.
 pub(super) async fn give_way(
     session: &mut Session,
     going: &[(ObjectId, String)],
