@@ -13,7 +13,7 @@ mod replication;
 mod secret;
 mod services;
 
-pub use backup_mode::{BackupModes, TableMode};
+pub use backup_mode::{BackupModes, Deletes, Increment, SchemaDrift, TableMode, Way};
 pub use databases::{DatabaseUrl, Databases};
 pub use notifications::{Endpoint, Notifications};
 pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
@@ -55,7 +55,7 @@ impl Config {
             notifications: Notifications::read(&mut reader),
             queue: Queue::read(&mut reader),
         };
-        if config.replication.modes.has_incremental() && config.databases.source.is_none() {
+        if config.replication.modes.increments().next().is_some() && config.databases.source.is_none() {
             reader.problem(
                 "SOURCE_DATABASE_URL",
                 "not set, but BACKUP_MODE has incremental tables: they are read from the source itself",

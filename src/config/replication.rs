@@ -1,9 +1,11 @@
 //! How the full and incremental stages copy: `BACKUP_SOURCE`, `BACKUP_MODE`, `RESTORE_FK_CONSTRAINTS`,
-//! `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `ENRICHMENT_DIR`, `WORK_DIR`.
+//! `SCHEMA_DRIFT`,
+//! `INCREMENTAL_SETTLE_TIMEOUT`, `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `ENRICHMENT_DIR`, `WORK_DIR`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{BackupModes, Publishing, Reader};
+use super::{BackupModes, Publishing, Reader, SchemaDrift};
 
 /// Where the full stage reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,10 @@ pub struct Replication {
     pub backup_source: BackupSource,
     /// The tables that are not simply replaced.
     pub modes: BackupModes,
+    /// What becomes of columns that changed in the source, in tables that are not replaced.
+    pub drift: SchemaDrift,
+    /// How long the incremental stage waits for the source's writers.
+    pub settle_timeout: Duration,
     /// What becomes of foreign keys.
     pub foreign_keys: ForeignKeys,
     /// Tables and indexes at work at the same time.
@@ -67,6 +73,8 @@ impl Replication {
         Self {
             backup_source: reader.parse("BACKUP_SOURCE", BackupSource::Live, BackupSource::parse),
             modes: reader.parse("BACKUP_MODE", BackupModes::default(), BackupModes::parse),
+            drift: reader.choice("SCHEMA_DRIFT", SchemaDrift::Add, &SchemaDrift::WORDS),
+            settle_timeout: reader.duration("INCREMENTAL_SETTLE_TIMEOUT", Duration::from_secs(60)),
             foreign_keys: reader.choice(
                 "RESTORE_FK_CONSTRAINTS",
                 ForeignKeys::Validated,

@@ -8,6 +8,7 @@ pub mod enrich;
 pub mod full;
 pub mod generations;
 pub mod incremental;
+mod moment;
 pub mod notify;
 pub mod plan;
 pub mod preflight;

@@ -142,6 +142,21 @@ pub async fn indexes_of(session: &mut Session, table: &TableName) -> Result<Vec<
         .map_err(|error| failed(format!("cannot read the indexes of {table}"), error))
 }
 
+/// The single value of a query whose one column is an array of text: none for no row.
+///
+/// # Errors
+/// The server refuses the query; `doing` says what it was for.
+pub async fn texts(
+    session: &mut Session,
+    sql: &str,
+    doing: impl Into<String>,
+) -> Result<Option<Vec<String>>> {
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_optional(session.raw())
+        .await
+        .map_err(|error| failed(doing, error))
+}
+
 /// The single value of a query whose one column is text: none for no row and for null.
 ///
 /// # Errors

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::moment::Moment;
 use super::objects::{self, Found, LeftOut, Rules};
 use super::scope::{Known, Scope, scope};
 use super::tables::{self, Rows, Task};
@@ -14,6 +13,7 @@ use crate::adapters::postgres::{Database, comparing};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::moment::Moment;
 
 /// Compares with the source as it is now.
 pub(super) async fn compare(

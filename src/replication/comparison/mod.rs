@@ -2,7 +2,6 @@
 //! Changes nothing on either side.
 
 mod live;
-mod moment;
 mod objects;
 mod scope;
 mod tables;

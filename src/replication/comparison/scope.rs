@@ -52,7 +52,7 @@ pub(super) fn scope(known: &Known<'_>, modes: &BackupModes, asked: &[String]) ->
     for (written, mode) in modes.iter() {
         let reason = match mode {
             TableMode::None => (Treatment::Untouched, "none in BACKUP_MODE"),
-            TableMode::Incremental { .. } => (Treatment::Incremental, "incremental in BACKUP_MODE"),
+            TableMode::Incremental(_) => (Treatment::Incremental, "incremental in BACKUP_MODE"),
         };
         reasons.insert(find(written, "BACKUP_MODE: ")?, reason);
     }

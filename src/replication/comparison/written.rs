@@ -1,6 +1,5 @@
 //! The warehouse against what the last full stage wrote, as the ledger has it: an archive cannot be counted cheaply.
 
-use super::moment::Moment;
 use super::objects::{self, Found, LeftOut};
 use super::scope::{Known, scope};
 use super::tables::{self, Rows, Task};
@@ -10,6 +9,7 @@ use crate::adapters::postgres::{Database, catalog, comparing};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::moment::Moment;
 use crate::replication::tables::resolve;
 
 /// Compares with what the ledger says of the live generation.

@@ -1,5 +1,6 @@
 //! One table: the rows that the warehouse does not have yet, appended in one transaction.
 
+use super::key::{Bound, Stretch};
 use super::plan::TablePlan;
 use crate::adapters::postgres::columns::{self, InsertTrigger, insert_triggers_of};
 use crate::adapters::postgres::copy::{Copied, pipe};
@@ -47,13 +48,16 @@ async fn reader(database: &Database) -> Result<Session> {
 
 async fn append_between(source: &mut Session, warehouse: &mut Session, plan: &TablePlan) -> Result<Appended> {
     let mut appended = Appended::default();
-    if plan.key_may_be_null {
+    if plan.source_key.may_be_null() {
         appended.notes.extend(rows_without_key(source, plan).await?);
     }
-    let settled = greatest(warehouse, &plan.warehouse_key.greatest()).await?;
-    let Some(upper) = greatest(source, &plan.source_key.greatest()).await? else { return Ok(appended) };
+    let everything = Stretch::default();
+    let settled = greatest(warehouse, &plan.warehouse_key.greatest(&everything)).await?;
+    let Some(upper) = greatest(source, &plan.source_key.greatest(&everything)).await? else {
+        return Ok(appended);
+    };
     if let Some(settled) = &settled
-        && columns::text(source, &plan.source_key.is_ahead(settled, &upper), "cannot compare the keys")
+        && columns::text(source, &plan.source_key.is_beyond(settled, &upper), "cannot compare the keys")
             .await?
             .is_some()
     {
@@ -65,7 +69,7 @@ async fn append_between(source: &mut Session, warehouse: &mut Session, plan: &Ta
     for trigger in &triggers {
         warehouse.execute(&switched(plan, trigger, "disable")).await?;
     }
-    let copy_out = plan.source_key.copy_out(&plan.columns, settled.as_deref(), &upper);
+    let copy_out = plan.copy_out(&Stretch { after: settled, upto: Some(upper) });
     appended.copied = pipe(source, &copy_out, warehouse, &plan.copy_in()).await?;
     for trigger in &triggers {
         let back = if trigger.always { "enable always" } else { "enable" };
@@ -74,8 +78,8 @@ async fn append_between(source: &mut Session, warehouse: &mut Session, plan: &Ta
     Ok(appended)
 }
 
-async fn greatest(session: &mut Session, sql: &str) -> Result<Option<String>> {
-    columns::text(session, sql, "cannot read the greatest key").await
+async fn greatest(session: &mut Session, sql: &str) -> Result<Option<Bound>> {
+    columns::texts(session, sql, "cannot read the greatest key").await
 }
 
 async fn rows_without_key(source: &mut Session, plan: &TablePlan) -> Result<Option<Skipped>> {
@@ -83,17 +87,18 @@ async fn rows_without_key(source: &mut Session, plan: &TablePlan) -> Result<Opti
     let found = columns::text(source, &sql, "cannot look for rows without a key").await?;
     Ok(found.map(|_| Skipped {
         object: format!("rows of {}", plan.table),
-        reason: format!("the source has rows whose {} is null: they are not copied", plan.key_name),
+        reason: format!("the source has rows whose {} is null: they are not copied", plan.source_key.label()),
         definition: None,
     }))
 }
 
-fn is_ahead(plan: &TablePlan, settled: &str, upper: &str) -> Skipped {
+fn is_ahead(plan: &TablePlan, settled: &Bound, upper: &Bound) -> Skipped {
+    let (settled, upper) = (settled.join(", "), upper.join(", "));
     Skipped {
         object: format!("table {}", plan.table),
         reason: format!(
             "the warehouse is ahead of the source ({} {settled}, the source has {upper}): nothing was appended",
-            plan.key_name
+            plan.source_key.label()
         ),
         definition: None,
     }

@@ -4,7 +4,7 @@
 //! several at a time; one that fails does not keep the others from being appended.
 
 mod append;
-mod bound;
+mod key;
 mod plan;
 
 use std::time::Instant;
@@ -17,7 +17,7 @@ use super::tables::resolve;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::columns::{Relation, columns_of, relations};
 use crate::adapters::postgres::{Database, Session};
-use crate::config::{Config, TableMode};
+use crate::config::{Config, Increment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::outcome::TableOutcome;
@@ -27,15 +27,7 @@ use crate::outcome::TableOutcome;
 /// # Errors
 /// A table does not fit (then nothing was written), or could not be copied (the others were).
 pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
-    let wanted: Vec<(&str, &str)> = config
-        .replication
-        .modes
-        .iter()
-        .filter_map(|(table, mode)| match mode {
-            TableMode::Incremental { key } => Some((table, key.as_str())),
-            TableMode::None => None,
-        })
-        .collect();
+    let wanted: Vec<(&str, &Increment)> = config.replication.modes.increments().collect();
     if wanted.is_empty() {
         tracing::info!("no table is incremental: nothing to do");
         return Ok(());
@@ -61,15 +53,15 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
 async fn plan_all(
     source: &Database,
     warehouse: &Database,
-    wanted: &[(&str, &str)],
+    wanted: &[(&str, &Increment)],
 ) -> Result<Vec<TablePlan>> {
     let (mut source, mut warehouse) = futures::try_join!(source.connect(), warehouse.connect())?;
     let there = tables(relations(&mut source).await?);
     let here = tables(relations(&mut warehouse).await?);
     let mut plans: Vec<TablePlan> = Vec::new();
     let mut problems = Vec::new();
-    for (written, key) in wanted {
-        let planned = plan_one(&mut source, &mut warehouse, (&there, &here), written, key).await;
+    for (written, increment) in wanted {
+        let planned = plan_one(&mut source, &mut warehouse, (&there, &here), written, increment).await;
         match planned {
             Ok(plan) if plans.iter().any(|other| other.table == plan.table) => problems.push(Error::new(
                 ErrorKind::Configuration,
@@ -93,7 +85,7 @@ async fn plan_one(
     warehouse: &mut Session,
     (there, here): (&[Relation], &[Relation]),
     written: &str,
-    key: &str,
+    increment: &Increment,
 ) -> Result<TablePlan> {
     let names: Vec<TableName> = there.iter().map(|relation| relation.name.clone()).collect();
     let table = resolve(written, &names)
@@ -109,7 +101,7 @@ async fn plan_one(
     let warehouse_columns = columns_of(warehouse, &table).await?;
     plan::plan(
         &table,
-        key,
+        increment,
         Side { kind: source_kind, columns: &source_columns },
         Side { kind: warehouse_kind, columns: &warehouse_columns },
     )

@@ -1,9 +1,9 @@
 //! What is copied of one table, decided from the columns of both sides before anything is written.
 
-use super::bound::Key;
+use super::key::{Key, Stretch};
 use crate::adapters::postgres::columns::{Column, RelationKind};
 use crate::adapters::postgres::ident::{columns as quoted_columns, table as quoted};
-use crate::config::nearest;
+use crate::config::{Increment, Way, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::outcome::Skipped;
@@ -28,13 +28,11 @@ impl Side<'_> {
 pub(super) struct TablePlan {
     /// The table, of the same name on both sides.
     pub(super) table: TableName,
-    /// The name of the column that grows.
-    pub(super) key_name: String,
-    /// Whether the source may have rows without a key.
-    pub(super) key_may_be_null: bool,
-    /// The key on the source.
+    /// How it is brought up to date.
+    pub(super) increment: Increment,
+    /// What orders the rows of the source: the key of `incremental` and `reconcile`, the cursor of `upsert`.
     pub(super) source_key: Key,
-    /// The key on the warehouse.
+    /// The same on the warehouse.
     pub(super) warehouse_key: Key,
     /// The columns that both sides have, quoted, in the warehouse's order.
     pub(super) columns: String,
@@ -43,6 +41,13 @@ pub(super) struct TablePlan {
 }
 
 impl TablePlan {
+    /// The COPY that reads the rows of a stretch, in the order of the key.
+    pub(super) fn copy_out(&self, stretch: &Stretch) -> String {
+        let key = &self.source_key;
+        let (relation, within, order) = (key.relation(), key.within(stretch), key.order());
+        format!("copy (select {} from {relation} where {within} order by {order}) to stdout", self.columns)
+    }
+
     /// The COPY that writes.
     pub(super) fn copy_in(&self) -> String {
         format!("copy {} ({}) from stdin", quoted(&self.table), self.columns)
@@ -55,16 +60,21 @@ impl TablePlan {
 /// The key is missing on a side, or the warehouse wants a column that the source does not have.
 pub(super) fn plan(
     table: &TableName,
-    key_name: &str,
+    increment: &Increment,
     source: Side<'_>,
     warehouse: Side<'_>,
 ) -> Result<TablePlan> {
-    let key_of = |side: Side<'_>, role| {
-        let column = side.column(key_name).ok_or_else(|| no_key(table, key_name, side.columns, role))?;
-        Ok::<_, Error>((column.not_null, Key::new(table, side.kind, column)))
+    let names = match &increment.way {
+        Way::Append { key } | Way::Reconcile { key, .. } => key.as_slice(),
+        Way::Upsert { cursor, .. } => std::slice::from_ref(cursor),
     };
-    let (source_not_null, source_key) = key_of(source, "source")?;
-    let (_, warehouse_key) = key_of(warehouse, "warehouse")?;
+    let key_of = |side: Side<'_>, role| {
+        let column = |name: &String| side.column(name).ok_or_else(|| no_key(table, name, side.columns, role));
+        let columns = names.iter().map(column).collect::<Result<Vec<_>>>()?;
+        Ok::<_, Error>(Key::new(table, side.kind, &columns))
+    };
+    let source_key = key_of(source, "source")?;
+    let warehouse_key = key_of(warehouse, "warehouse")?;
     let written = warehouse.columns.iter().filter(|column| !column.generated);
     let (both, warehouse_only): (Vec<_>, Vec<_>) =
         written.partition(|column| source.column(&column.name).is_some());
@@ -95,8 +105,7 @@ pub(super) fn plan(
     let names: Vec<&str> = both.iter().map(|column| column.name.as_str()).collect();
     Ok(TablePlan {
         table: table.clone(),
-        key_name: key_name.to_owned(),
-        key_may_be_null: !source_not_null,
+        increment: increment.clone(),
         source_key,
         warehouse_key,
         columns: quoted_columns(&names),
@@ -133,7 +142,9 @@ mod tests {
 
     fn planned(key: &str, source: &[Column], warehouse: &[Column]) -> Result<TablePlan> {
         let side = |columns| Side { kind: RelationKind::Table, columns };
-        plan(&TableName::new("public", "answers"), key, side(source), side(warehouse))
+        let way = Way::Append { key: vec![key.to_owned()] };
+        let increment = Increment { way, drift: None, overlap: None };
+        plan(&TableName::new("public", "answers"), &increment, side(source), side(warehouse))
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl Plan {
         for table in tables {
             let treatment = match asked.get(&table) {
                 Some(TableMode::None) => Treatment::Untouched,
-                Some(TableMode::Incremental { .. }) if world.has_table(&table) => Treatment::Incremental,
-                Some(TableMode::Incremental { .. }) => Treatment::FirstLoad,
+                Some(TableMode::Incremental(_)) if world.has_table(&table) => Treatment::Incremental,
+                Some(TableMode::Incremental(_)) => Treatment::FirstLoad,
                 None if world.disposition(&table) == Some(Disposition::Kept) => Treatment::Untouched,
                 None => Treatment::Replaced,
             };

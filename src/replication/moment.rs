@@ -1,4 +1,4 @@
-//! A side at one moment: every session of it sees the same rows, however long the comparison takes.
+//! A side at one moment: every session of it sees the same rows, however long the work takes.
 
 use std::time::Duration;
 
@@ -11,10 +11,6 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Names come back qualified, and amounts of money the same whatever the server's language.
 const SETTINGS: &str = "set search_path = ''; set lc_monetary = 'C'";
-
-/// The planner cannot know that the buckets of a sample are few, and would sort whole tables on the server's disk. With sorts
-/// off, what must sort looks so dear to it that it would compile it first, which takes seconds.
-const READER_SETTINGS: &str = "set enable_sort = off; set jit = off";
 
 /// A moment of a database, held by one transaction that reads no table: nobody waits for it, in the day either.
 #[derive(Debug)]
@@ -38,14 +34,14 @@ impl Moment {
         Ok(Self { database, snapshot, session })
     }
 
-    /// Another session that sees the same.
+    /// Another session that sees the same, with these settings.
     ///
     /// # Errors
     /// The server cannot be reached.
-    pub(super) async fn reader(&self) -> Result<Reader> {
+    pub(super) async fn reader(&self, settings: &str) -> Result<Reader> {
         let mut session = self.database.connect().await?;
         session.execute(SETTINGS).await?;
-        session.execute(READER_SETTINGS).await?;
+        session.execute(settings).await?;
         let begin = format!(
             "begin isolation level repeatable read read only; set transaction snapshot {}",
             ident::literal(&self.snapshot)
