@@ -15,8 +15,7 @@ const SETTINGS: &str = "set search_path = ''; set lc_monetary = 'C'";
 /// A moment of a database, held by one transaction that reads no table: nobody waits for it, in the day either.
 #[derive(Debug)]
 pub(super) struct Moment {
-    database: Database,
-    snapshot: String,
+    shared: Shared,
     /// The session that holds it: for the catalogs.
     pub(super) session: Session,
 }
@@ -28,25 +27,23 @@ impl Moment {
     /// The server cannot be reached.
     pub(super) async fn of(database: Database) -> Result<Self> {
         let mut session = database.connect().await?;
-        session.execute(SETTINGS).await?;
-        session.execute("begin isolation level repeatable read read only").await?;
+        session.set(SETTINGS).await?;
+        session.begin("isolation level repeatable read read only").await?;
         let snapshot = catalog::text(&mut session, "select pg_export_snapshot()").await?;
-        Ok(Self { database, snapshot, session })
+        Ok(Self { shared: Shared { database, snapshot }, session })
     }
 
-    /// Another session that sees the same, with these settings.
+    /// What others need to see the same, while this one is held.
+    pub(super) fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
+    /// As [`Shared::reader`].
     ///
     /// # Errors
     /// The server cannot be reached.
     pub(super) async fn reader(&self, settings: &str) -> Result<Reader> {
-        let mut session = self.database.connect().await?;
-        session.execute(SETTINGS).await?;
-        session.execute(settings).await?;
-        let begin = format!(
-            "begin isolation level repeatable read read only; set transaction snapshot {}",
-            ident::literal(&self.snapshot)
-        );
-        Ok(Reader { session, begin, role: self.database.role() })
+        self.shared.reader(settings).await
     }
 
     /// Holds it, and ends only when it is lost.
@@ -54,9 +51,33 @@ impl Moment {
         loop {
             tokio::time::sleep(KEEPALIVE).await;
             if let Err(error) = self.session.execute("select 1").await {
-                return error.context(format!("lost the snapshot of the {}", self.database.role()));
+                return error.context(format!("lost the snapshot of the {}", self.shared.database.role()));
             }
         }
+    }
+}
+
+/// The way to a moment that another session holds.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    database: Database,
+    snapshot: String,
+}
+
+impl Shared {
+    /// Another session that sees the same, with these settings.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub(super) async fn reader(&self, settings: &str) -> Result<Reader> {
+        let mut session = self.database.connect().await?;
+        session.set(SETTINGS).await?;
+        session.set(settings).await?;
+        let begin = format!(
+            "isolation level repeatable read read only; set transaction snapshot {}",
+            ident::literal(&self.snapshot)
+        );
+        Ok(Reader { session, begin, role: self.database.role() })
     }
 }
 
@@ -75,7 +96,7 @@ impl Reader {
     /// # Errors
     /// The snapshot is gone.
     pub(super) async fn begin(&mut self) -> Result<()> {
-        self.session.execute(&self.begin).await.map_err(|error| {
+        self.session.begin(&self.begin).await.map_err(|error| {
             error
                 .context(format!("cannot share the snapshot of the {}", self.role))
                 .hint("is it behind a load balancer or a pooler? Name the server itself")
@@ -87,6 +108,6 @@ impl Reader {
     /// # Errors
     /// The server cannot be reached.
     pub(super) async fn end(&mut self) -> Result<()> {
-        self.session.execute("rollback").await
+        self.session.end().await
     }
 }

@@ -3,12 +3,19 @@
 //! Sessions are made without statement time limits of the server's own, with a name that shows in `pg_stat_activity`
 //! who is at work, and (PostgreSQL 14 and later) with `client_connection_check_interval`, so that a server notices a
 //! client that died in the middle of a long statement.
+//!
+//! A source may be behind a pooler that gives a session another connection at each transaction, and that connection to others
+//! afterwards. There a session is never outside a transaction, which is rolled back at its end with all its settings: what one set
+//! would else stay set for an application. For the same reason questions to a source are not `persistent`: a statement
+//! that is prepared by name would be found by the next one who takes that name.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use tokio::sync::OnceCell;
 
 use super::failure::{connecting, failed};
 use crate::config::DatabaseUrl;
@@ -22,6 +29,7 @@ pub struct Database {
     options: PgConnectOptions,
     url: DatabaseUrl,
     role: &'static str,
+    is_pooled: Arc<OnceCell<bool>>,
 }
 
 impl Database {
@@ -35,8 +43,9 @@ impl Database {
             drop(error);
             Error::new(ErrorKind::Configuration, format!("the {role} URL ({url}) has an unknown parameter"))
         })?;
-        let options = options.application_name("nightferry").disable_statement_logging();
-        Ok(Self { options, url: url.clone(), role })
+        let options =
+            options.application_name("nightferry").extra_float_digits(None).disable_statement_logging();
+        Ok(Self { options, url: url.clone(), role, is_pooled: Arc::default() })
     }
 
     /// Shows `name` as the application name of the sessions to come.
@@ -63,17 +72,48 @@ impl Database {
     /// # Errors
     /// The server cannot be reached or refuses the role.
     pub async fn connect(&self) -> Result<Session> {
+        let is_pooled = self.is_pooled().await?;
+        let mut session = Session::new(self.open().await?, is_pooled);
+        if is_pooled {
+            session.execute("begin").await?;
+        }
+        session.set(SESSION_SETTINGS).await?;
+        Ok(session)
+    }
+
+    /// Whether a transaction pooler is in between: then the connection of one session shows up under another, or changes while
+    /// that one is in a transaction. Asked of sources only: nothing can be locked or written through one.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn is_pooled(&self) -> Result<bool> {
+        if self.role != "source" {
+            return Ok(false);
+        }
+        self.is_pooled.get_or_try_init(async || self.look_for_pooler().await).await.copied()
+    }
+
+    async fn look_for_pooler(&self) -> Result<bool> {
+        let open = async || Ok(Session::new(self.open().await?, false));
+        let (mut one, mut other) = futures::try_join!(open(), open())?;
+        let before = one.backend().await?;
+        other.execute("begin").await?;
+        let beside = other.backend().await?;
+        let after = one.backend().await?;
+        other.execute("rollback").await?;
+        futures::join!(one.close(), other.close());
+        Ok(before == beside || before != after)
+    }
+
+    async fn open(&self) -> Result<PgConnection> {
         let doing = || format!("cannot connect to the {} ({})", self.role, self.url);
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
+        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
             .await
             .map_err(|_| {
                 Error::new(ErrorKind::Timeout, doing())
                     .hint("no answer within 30 s: check host, port and firewall")
             })?
-            .map_err(|error| connecting(doing(), error))?;
-        let mut session = Session { connection, in_copy: false };
-        session.execute(SESSION_SETTINGS).await?;
-        Ok(session)
+            .map_err(|error| connecting(doing(), error))
     }
 }
 
@@ -86,9 +126,53 @@ const SESSION_SETTINGS: &str = include_str!("../../../sql/catalog/session_settin
 pub struct Session {
     connection: PgConnection,
     in_copy: bool,
+    /// Whether it is never outside a transaction.
+    is_pooled: bool,
+    settings: Vec<String>,
 }
 
 impl Session {
+    fn new(connection: PgConnection, is_pooled: bool) -> Self {
+        Self { connection, in_copy: false, is_pooled, settings: Vec::new() }
+    }
+
+    /// Runs statements that change settings, for as long as the session lives.
+    ///
+    /// # Errors
+    /// The server refuses one of them.
+    pub async fn set(&mut self, settings: &str) -> Result<()> {
+        self.execute(settings).await?;
+        self.settings.push(settings.to_owned());
+        Ok(())
+    }
+
+    /// Begins a transaction that changes nothing, so (`isolation level repeatable read read only`).
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub async fn begin(&mut self, so: &str) -> Result<()> {
+        if self.is_pooled {
+            let settings = self.settings.join("; ");
+            return self.execute(&format!("rollback; begin {so}; {settings}")).await;
+        }
+        self.execute(&format!("begin {so}")).await
+    }
+
+    /// Ends a transaction that changed nothing.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn end(&mut self) -> Result<()> {
+        if self.is_pooled { self.begin("").await } else { self.execute("rollback").await }
+    }
+
+    async fn backend(&mut self) -> Result<i32> {
+        let doing = "cannot ask for the server's process";
+        // The simple protocol: it needs no statement that is prepared.
+        let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(&mut self.connection).await;
+        row.and_then(|row| row.try_get(0)).map_err(|error| failed(doing, error))
+    }
+
     /// Runs one or more statements without parameters, in one round trip.
     ///
     /// # Errors
@@ -99,6 +183,19 @@ impl Session {
             .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
             .await
             .map(|_| ())
+            .map_err(|error| failed(summary(sql), error))
+    }
+
+    /// Runs one statement, and counts the rows that it inserted, updated or deleted.
+    ///
+    /// # Errors
+    /// The server refuses it. Or the session was left in the middle of a COPY.
+    pub async fn affected(&mut self, sql: &str) -> Result<u64> {
+        self.check_usable()?;
+        self.connection
+            .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
+            .await
+            .map(|done| done.rows_affected())
             .map_err(|error| failed(summary(sql), error))
     }
 
@@ -131,7 +228,11 @@ impl Session {
     }
 
     /// Says goodbye. Dropping a session closes it too, without waiting.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
+        if self.is_pooled && !self.in_copy {
+            // The connection is somebody else's next.
+            let _ = self.execute("rollback").await;
+        }
         // Nothing is lost when the goodbye does not arrive.
         let _ = self.connection.close().await;
     }

@@ -164,7 +164,7 @@ struct Snapshot {
 
 impl Snapshot {
     async fn take(mut session: Session) -> Result<Self> {
-        session.execute("begin isolation level repeatable read read only").await?;
+        session.begin("isolation level repeatable read read only").await?;
         let name = catalog::text(&mut session, "select pg_export_snapshot()").await?;
         let tables =
             catalog::names(&mut session, include_str!("../../../sql/catalog/readable_tables.sql")).await?;
@@ -195,9 +195,7 @@ impl Snapshot {
         let mut session = database.connect().await?;
         let name = crate::adapters::postgres::ident::literal(&self.name);
         session
-            .execute(&format!(
-                "begin isolation level repeatable read read only; set transaction snapshot {name}"
-            ))
+            .begin(&format!("isolation level repeatable read read only; set transaction snapshot {name}"))
             .await
             .map_err(|error| {
                 error

@@ -5,8 +5,8 @@ mod rows;
 mod swapping;
 
 pub use leaning::{
-    CarryOver, KeyOnto, PolicyOnto, PublicationOnto, carry_over, foreign_keys_onto, policies_onto,
-    publications_onto,
+    CarryOver, KeyOnto, PolicyOnto, PublicationOnto, carry_over, foreign_keys_among, foreign_keys_onto,
+    policies_onto, publications_onto,
 };
 pub use rows::{
     CopyTable, Definition, Dependency, Identity, Object, ObjectId, Recreation, SequenceValue, TableSize,
@@ -31,6 +31,7 @@ macro_rules! question {
         pub async fn $name(session: &mut Session $(, $argument: $type)*) -> Result<Vec<$row>> {
             sqlx::query_as($sql)
                 $(.bind($argument))*
+                .persistent(false)
                 .fetch_all(session.raw())
                 .await
                 .map_err(|error| failed(concat!("cannot read the catalog (", $file, ")"), error))
@@ -71,6 +72,7 @@ pub async fn recreations_of(session: &mut Session, objects: &[Object]) -> Result
 /// The server cannot be asked.
 pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<Object>> {
     let written: Vec<(i64, i64)> = sqlx::query_as(include_str!("../../../../sql/catalog/made_here.sql"))
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (made_here.sql)", error))?;
@@ -88,6 +90,7 @@ pub async fn made_here(session: &mut Session, before: &[Object]) -> Result<Vec<O
 pub async fn enum_labels(session: &mut Session, oids: &[i64]) -> Result<Vec<(i64, Vec<String>)>> {
     sqlx::query_as(include_str!("../../../../sql/catalog/enum_labels.sql"))
         .bind(oids)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (enum_labels.sql)", error))
@@ -100,6 +103,7 @@ pub async fn enum_labels(session: &mut Session, oids: &[i64]) -> Result<Vec<(i64
 pub async fn dependencies(session: &mut Session) -> Result<Vec<Dependency>> {
     let rows: Vec<(i64, i64, i64, i64, bool, bool)> =
         sqlx::query_as(include_str!("../../../../sql/catalog/dependencies.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (dependencies.sql)", error))?;
@@ -119,6 +123,7 @@ pub async fn dependencies(session: &mut Session) -> Result<Vec<Dependency>> {
 pub async fn grants(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> {
     sqlx::query_scalar(include_str!("../../../../sql/catalog/grants.sql"))
         .bind(oids)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (grants.sql)", error))
@@ -131,6 +136,7 @@ pub async fn grants(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> 
 pub async fn invalid_indexes(session: &mut Session, oids: &[i64]) -> Result<Vec<String>> {
     sqlx::query_scalar(include_str!("../../../../sql/catalog/invalid_indexes.sql"))
         .bind(oids)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (invalid_indexes.sql)", error))
@@ -142,6 +148,7 @@ pub async fn invalid_indexes(session: &mut Session, oids: &[i64]) -> Result<Vec<
 /// The server cannot be asked.
 pub async fn identity(session: &mut Session) -> Result<Identity> {
     sqlx::query_as(include_str!("../../../../sql/catalog/identity.sql"))
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed("cannot read what identifies the database", error))
@@ -153,6 +160,7 @@ pub async fn identity(session: &mut Session) -> Result<Identity> {
 /// The server cannot be asked.
 pub async fn not_carried(session: &mut Session) -> Result<Vec<(String, i64)>> {
     let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("../../../../sql/catalog/not_carried.sql"))
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (not_carried.sql)", error))?;
@@ -166,6 +174,7 @@ pub async fn not_carried(session: &mut Session) -> Result<Vec<(String, i64)>> {
 pub async fn carried_facts(session: &mut Session) -> Result<(Vec<TableName>, Vec<SequenceValue>)> {
     let rows: Vec<(bool, String, String)> =
         sqlx::query_as(include_str!("../../../../sql/catalog/carried_facts.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (carried_facts.sql)", error))?;
@@ -184,6 +193,7 @@ pub async fn carried_facts(session: &mut Session) -> Result<(Vec<TableName>, Vec
 pub async fn sequence_value(session: &mut Session, sequence: TableName) -> Result<SequenceValue> {
     let sql = format!("select last_value, is_called from {}", ident::table(&sequence));
     let (value, is_called) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed(format!("cannot read sequence {sequence}"), error))?;
@@ -197,6 +207,7 @@ pub async fn sequence_value(session: &mut Session, sequence: TableName) -> Resul
 pub async fn count(session: &mut Session, table: &TableName) -> Result<u64> {
     let sql = format!("select count(*) from only {}", ident::table(table));
     let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed(format!("cannot count {table}"), error))?;
@@ -212,16 +223,27 @@ pub async fn sees_lock_of(one: &mut Session, other: &mut Session) -> Result<bool
     // A key of 31 random bits, so that two checks at the same time do not see each other's.
     let key = i64::from(fastrand::u32(..) >> 1);
     let doing = |error| failed("cannot tell the two databases apart", error);
-    sqlx::query("select pg_advisory_lock($1)").bind(key).execute(one.raw()).await.map_err(doing)?;
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(key)
+        .persistent(false)
+        .execute(one.raw())
+        .await
+        .map_err(doing)?;
     let seen = sqlx::query_scalar(
         "select exists (select from pg_locks where locktype = 'advisory' and objid::bigint = $1 and classid::bigint = 0
              and database = (select oid from pg_database where datname = current_database()))",
     )
     .bind(key)
+    .persistent(false)
     .fetch_one(other.raw())
     .await
     .map_err(doing);
-    sqlx::query("select pg_advisory_unlock($1)").bind(key).execute(one.raw()).await.map_err(doing)?;
+    sqlx::query("select pg_advisory_unlock($1)")
+        .bind(key)
+        .persistent(false)
+        .execute(one.raw())
+        .await
+        .map_err(doing)?;
     seen
 }
 
@@ -231,6 +253,7 @@ pub async fn sees_lock_of(one: &mut Session, other: &mut Session) -> Result<bool
 /// The server refuses it.
 pub async fn text(session: &mut Session, sql: &'static str) -> Result<String> {
     sqlx::query_scalar(sql)
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed(super::session::summary(sql), error))
@@ -242,6 +265,7 @@ pub async fn text(session: &mut Session, sql: &'static str) -> Result<String> {
 /// The server refuses it.
 pub async fn names(session: &mut Session, sql: &'static str) -> Result<Vec<String>> {
     sqlx::query_scalar(sql)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed(super::session::summary(sql), error))

@@ -80,25 +80,30 @@ pub async fn swap_facts(session: &mut Session) -> Result<SwapFacts> {
     let doing = |error| failed("cannot find out whether schemas can be swapped", error);
     let (role, is_superuser) =
         sqlx::query_as("select rolname::text, rolsuper from pg_roles where rolname = current_user")
+            .persistent(false)
             .fetch_one(session.raw())
             .await
             .map_err(doing)?;
     let stuck_types: Vec<(i64, i64)> =
         sqlx::query_as(include_str!("../../../../sql/catalog/stuck_types.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(doing)?;
     let stuck_types = stuck_types.into_iter().map(|(class, oid)| ObjectId { class, oid }).collect();
     let foreign_schemas = sqlx::query_as(include_str!("../../../../sql/catalog/swap_schemas.sql"))
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(doing)?;
     let extensions = sqlx::query_as(include_str!("../../../../sql/catalog/swap_extensions.sql"))
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(doing)?;
     let foreign_objects: Vec<ForeignObject> =
         sqlx::query_as(include_str!("../../../../sql/catalog/swap_owners.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(doing)?;
@@ -120,6 +125,7 @@ pub async fn swap_facts(session: &mut Session) -> Result<SwapFacts> {
 /// The server cannot be asked.
 pub async fn database_size(session: &mut Session) -> Result<i64> {
     sqlx::query_scalar("select pg_database_size(current_database())")
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed("cannot ask for the size of the database", error))
@@ -138,6 +144,7 @@ pub async fn relations_size(
         .bind(schemas)
         .bind(relations.iter().map(|relation| relation.schema.as_str()).collect::<Vec<_>>())
         .bind(relations.iter().map(|relation| relation.name.as_str()).collect::<Vec<_>>())
+        .persistent(false)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (relations_size.sql)", error))

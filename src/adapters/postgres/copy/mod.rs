@@ -27,6 +27,14 @@ pub struct Copied {
     pub bytes: u64,
 }
 
+impl Copied {
+    /// Adds what another copy moved.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Copies what `copy_out` (`COPY ... TO STDOUT`) gives on the source into `copy_in` (`COPY ... FROM STDIN`) on the
 /// target, both as text or both as binary.
 ///
