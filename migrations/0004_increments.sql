@@ -29,6 +29,8 @@ create table nightferry.bounds (
     transactions text[] not null,
     sessions int[] not null,
     server_started text not null,
+    -- Whether transactions that were prepared in the meantime are among them.
+    prepared_listed boolean not null,
     primary key (schema_name, table_name, read_at),
     foreign key (schema_name, table_name) references nightferry.increments on delete cascade
 );

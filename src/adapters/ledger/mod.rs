@@ -3,14 +3,18 @@
 mod content;
 mod deliveries;
 mod generations;
+mod increments;
 mod recorder;
 mod runs;
+mod source_columns;
 mod store;
 mod written;
 
 pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
+pub use increments::{OpenBound, Progress, claim, record_progress};
 pub use recorder::Recorder;
 pub use runs::{Origin, RunRow, StageRow, Status};
+pub use source_columns::source_columns_of;
 pub use store::{Disposition, Ledger};
 pub use written::Written;

@@ -10,9 +10,12 @@ mod failure;
 pub mod generation;
 pub mod ident;
 mod lock;
+pub mod merging;
 mod script;
 mod session;
+pub mod shape;
 pub mod tools;
+pub mod under_way;
 
 pub(in crate::adapters) use failure::failed;
 pub use lock::WarehouseLock;

@@ -70,6 +70,9 @@ question!(
 question!(
     /// The row policies of relations that are not among `replaced` (oids of relations), and that ask one that is.
     policies_onto(replaced: &[i64]) -> PolicyOnto, "policies_onto.sql", include_str!("../../../../sql/catalog/policies_onto.sql"));
+question!(
+    /// The foreign keys among these tables, from the one that refers to the other.
+    foreign_keys_among(tables: &[i64]) -> (i64, i64), "foreign_keys_among.sql", include_str!("../../../../sql/catalog/foreign_keys_among.sql"));
 
 /// What makes `new_schema`, and each object in it that `old_schema` has too, stand as the old ones do, in an order that works.
 /// Nothing where nothing differs. Ask in a transaction.
@@ -83,6 +86,7 @@ pub async fn carry_over(session: &mut Session, old_schema: &str, new_schema: &st
     sqlx::query_as(include_str!("../../../../sql/catalog/carry_over.sql"))
         .bind(old_schema)
         .bind(new_schema)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(doing)
@@ -107,6 +111,7 @@ pub async fn publications_onto(
     sqlx::query_as(sql)
         .bind(replaced)
         .bind(schemas)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed("cannot read the catalog (publications_onto.sql)", error))
