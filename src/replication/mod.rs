@@ -5,6 +5,7 @@ pub mod comparison;
 pub mod content;
 mod disk;
 pub mod enrich;
+mod enums;
 pub mod full;
 pub mod generations;
 pub mod incremental;

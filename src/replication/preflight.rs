@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::disk::Disk;
 use super::enrich;
 use super::full::source::Source;
+use super::incremental::{self, Prediction};
 use super::plan::{Finding, Plan, Treatment, World, plan};
 use super::publishing::{Choice, Publishes, choose};
 use crate::adapters::ledger::Ledger;
@@ -297,5 +298,13 @@ fn reason(treatment: Treatment) -> &'static str {
 /// # Errors
 /// As [`examine`].
 pub async fn inspect(config: &Config) -> Result<Inspection> {
-    Ok(examine(config).await?.inspection())
+    let mut examined = examine(config).await?;
+    // A side that cannot be reached is a problem already.
+    if examined.source.is_some() {
+        let prediction = keep(&mut examined.problems, "BACKUP_MODE", incremental::predict(config).await);
+        let Prediction { problems, notes } = prediction.unwrap_or_default();
+        examined.problems.extend(problems);
+        examined.notes.extend(notes);
+    }
+    Ok(examined.inspection())
 }

@@ -33,7 +33,7 @@ pub enum RelationKind {
 }
 
 impl RelationKind {
-    fn of(relkind: &str) -> Self {
+    pub(super) fn of(relkind: &str) -> Self {
         match relkind {
             "r" => Self::Table,
             "p" => Self::PartitionedTable,
@@ -77,9 +77,11 @@ pub struct Column {
     pub collatable: bool,
 }
 
-/// A trigger that a COPY into its table would fire.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+/// A trigger that writing rows of its table would fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InsertTrigger {
+    /// Whose it is: the table's, or that of one of its partitions.
+    pub table: TableName,
     /// Its name.
     pub name: String,
     /// Whether it fires in replica sessions too (`ENABLE ALWAYS`).
@@ -93,6 +95,7 @@ pub struct InsertTrigger {
 pub async fn relations(session: &mut Session) -> Result<Vec<Relation>> {
     let rows: Vec<(String, String, String)> =
         sqlx::query_as(include_str!("../../../sql/catalog/relations.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog's relations", error))?;
@@ -111,22 +114,31 @@ pub async fn columns_of(session: &mut Session, table: &TableName) -> Result<Vec<
     sqlx::query_as(include_str!("../../../sql/catalog/columns.sql"))
         .bind(&table.schema)
         .bind(&table.name)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed(format!("cannot read the columns of {table}"), error))
 }
 
-/// The enabled triggers that a COPY into the table would fire.
+/// The enabled triggers that inserting, updating or deleting rows of the table would fire, those of its partitions too.
 ///
 /// # Errors
 /// The server cannot be asked.
 pub async fn insert_triggers_of(session: &mut Session, table: &TableName) -> Result<Vec<InsertTrigger>> {
-    sqlx::query_as(include_str!("../../../sql/catalog/insert_triggers.sql"))
-        .bind(&table.schema)
-        .bind(&table.name)
-        .fetch_all(session.raw())
-        .await
-        .map_err(|error| failed(format!("cannot read the triggers of {table}"), error))
+    let rows: Vec<(String, String, String, bool)> =
+        sqlx::query_as(include_str!("../../../sql/catalog/insert_triggers.sql"))
+            .bind(&table.schema)
+            .bind(&table.name)
+            .persistent(false)
+            .fetch_all(session.raw())
+            .await
+            .map_err(|error| failed(format!("cannot read the triggers of {table}"), error))?;
+    let trigger = |(schema, table, name, always)| InsertTrigger {
+        table: TableName { schema, name: table },
+        name,
+        always,
+    };
+    Ok(rows.into_iter().map(trigger).collect())
 }
 
 /// The names of the valid indexes of a table.
@@ -137,6 +149,7 @@ pub async fn indexes_of(session: &mut Session, table: &TableName) -> Result<Vec<
     sqlx::query_scalar(include_str!("../../../sql/catalog/indexes_of_table.sql"))
         .bind(&table.schema)
         .bind(&table.name)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed(format!("cannot read the indexes of {table}"), error))
@@ -152,6 +165,7 @@ pub async fn texts(
     doing: impl Into<String>,
 ) -> Result<Option<Vec<String>>> {
     sqlx::query_scalar(AssertSqlSafe(sql))
+        .persistent(false)
         .fetch_optional(session.raw())
         .await
         .map_err(|error| failed(doing, error))
@@ -163,6 +177,7 @@ pub async fn texts(
 /// The server refuses the query; `doing` says what it was for.
 pub async fn text(session: &mut Session, sql: &str, doing: impl Into<String>) -> Result<Option<String>> {
     sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql))
+        .persistent(false)
         .fetch_optional(session.raw())
         .await
         .map(Option::flatten)

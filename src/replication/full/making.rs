@@ -10,6 +10,7 @@ use crate::adapters::postgres::archive::{Archive, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 use crate::outcome::Skipped;
+use crate::replication::enums::add_values;
 use crate::replication::plan::Plan;
 
 /// Runs entries of the archive; those that may fail are named when they do.
@@ -142,15 +143,8 @@ pub(super) fn updates(entry: &Entry) -> Vec<String> {
         return vec![format!("CREATE OR REPLACE {kind} {rest}")];
     }
     let Some((name, labels)) = enum_of(entry) else { return Vec::new() };
-    let after = std::iter::once(None).chain(labels.iter().map(Some));
-    labels
-        .iter()
-        .zip(after)
-        .map(|(label, before)| {
-            let place = before.map(|before| format!(" AFTER {before}")).unwrap_or_default();
-            format!("ALTER TYPE {name} ADD VALUE IF NOT EXISTS {label}{place}")
-        })
-        .collect()
+    // Those that are there are not asked for: IF NOT EXISTS leaves them alone.
+    add_values(name, &labels, |_| false)
 }
 
 /// The name of an enum and its labels, quoted; none for other entries. pg_dump writes one label a line.
