@@ -16,6 +16,7 @@ mod signals;
 mod summary;
 mod trouble;
 mod verify;
+mod verify_incremental;
 mod web;
 mod worker;
 

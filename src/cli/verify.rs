@@ -1,8 +1,8 @@
-//! `nightferry verify`: does the warehouse hold what the source has? Changes nothing.
+//! `nightferry verify`: does the warehouse hold what the source has? Changes nothing, unless it is told to repair.
 
 use clap::Args;
 
-use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings, verify_incremental};
 use crate::error::Result;
 use crate::replication::comparison::{self, Comparison, Reference, Remark, Request};
 
@@ -15,6 +15,9 @@ use crate::replication::comparison::{self, Comparison, Reference, Remark, Reques
 ///
 /// Where BACKUP_SOURCE is an archive, the warehouse is compared with what the ledger says that the last full stage wrote.
 ///
+/// With --incremental it is the other tables that are compared: those that BACKUP_MODE gives to the incremental stage. Their whole
+/// rows are compared by ranges of the key, up to the settled bound where they only grow, and the ranges that differ are named.
+///
 /// Exits with 1 when there is a difference.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -24,9 +27,16 @@ pub(super) struct Arguments {
     tables: Vec<String>,
     /// Also compare the contents of this share of the rows, 1 to 100: those whose key falls into that many of 100 classes
     /// are hashed on both sides. Reads every table whole.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100), conflicts_with = "incremental")]
     sample: Option<u8>,
-    /// Answer in JSON: equal, compared_with, sample, tables, differences, not_compared, notes.
+    /// Compare the tables of the incremental stage, row by row. Reads them whole.
+    #[arg(long)]
+    incremental: bool,
+    /// Copy the ranges that differ, then compare again. Takes the warehouse's lock, so that it never works beside a night.
+    #[arg(long, requires = "incremental")]
+    repair: bool,
+    /// Answer in JSON: equal, compared_with, sample, tables, differences, not_compared, notes; with --incremental equal, tables
+    /// with their differences, notes, and after a repair repaired.
     #[arg(long)]
     json: bool,
 }
@@ -36,11 +46,17 @@ Examples:
   nightferry verify
   nightferry verify --sample 10
   nightferry verify users reporting.sessions --sample 100
+  nightferry verify --incremental
+  nightferry verify --incremental answers --repair
   nightferry verify --json | jq -r '.differences[].subject'";
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
+    if arguments.incremental {
+        let Arguments { tables, repair, json, .. } = arguments;
+        return verify_incremental::run(&config, tables, *repair, *json).await;
+    }
     let request = Request { tables: arguments.tables.clone(), sample: arguments.sample };
     let comparison = comparison::compare(&config, &request).await?;
     if arguments.json {

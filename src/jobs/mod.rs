@@ -2,6 +2,7 @@
 //!
 //! - [`run_now`] does stages in the foreground, without any queue.
 //! - [`restart`] puts a stage on its queue; the chain goes on from there.
+//! - [`repair`] copies what differs in the tables of the incremental stage, in the foreground.
 //! - [`roll_back`] makes the previous generation live again, in the foreground.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
 //!
@@ -14,6 +15,7 @@
 mod flow;
 mod foreground;
 mod queued;
+mod repair;
 mod rollback;
 mod run;
 mod schedule;
@@ -34,6 +36,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{RunId, Stage};
 use crate::outcome::StageOutcome;
+use crate::replication::incremental::repair::Repair;
 use crate::replication::rollback::Rollback;
 
 /// What does the work of a stage.
@@ -71,6 +74,14 @@ pub async fn restart(config: &Config, stage: Stage) -> Result<RunId> {
 /// There is no previous generation, it cannot be made live, or another job holds the warehouse. What is live stays so.
 pub async fn roll_back(config: &Config, is_dry_run: bool) -> Result<Rollback> {
     rollback::run(&Jobs::new(config.clone()), is_dry_run).await
+}
+
+/// Compares the named tables of the incremental stage, or all of them, with the source, and copies what differs.
+///
+/// # Errors
+/// A side cannot be read, rows do not fit, or another job holds the warehouse.
+pub async fn repair(config: &Config, tables: &[String]) -> Result<Repair> {
+    repair::run(&Jobs::new(config.clone()), tables).await
 }
 
 /// Serves the queues and keeps the schedule until `stop`, then ends within ten seconds: the job at work is dropped

@@ -225,8 +225,8 @@ async fn what_the_night_does_not_replace_or_leaves_out_is_named_and_no_differenc
         sentences(&answer, "not_compared"),
         [
             "table public.logs: none in BACKUP_MODE",
-            "table public.parts: incremental in BACKUP_MODE",
-            "table public.parts_1: incremental in BACKUP_MODE",
+            "table public.parts: incremental in BACKUP_MODE (see --incremental)",
+            "table public.parts_1: incremental in BACKUP_MODE (see --incremental)",
         ]
     );
     let notes = sentences(&answer, "notes");

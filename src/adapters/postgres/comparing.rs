@@ -1,5 +1,6 @@
 //! What a comparison of two databases asks of each beyond the catalogs' usual answers: keys, partitions, and hashes of rows.
 
+use futures::TryStreamExt;
 use sqlx::AssertSqlSafe;
 
 use super::{Session, failed, ident};
@@ -27,6 +28,7 @@ pub struct Bucket {
 pub async fn partitions(session: &mut Session) -> Result<Vec<(TableName, TableName)>> {
     let rows: Vec<(String, String, String, String)> =
         sqlx::query_as(include_str!("../../../sql/catalog/partitions.sql"))
+            .persistent(false)
             .fetch_all(session.raw())
             .await
             .map_err(|error| failed("cannot read the catalog (partitions.sql)", error))?;
@@ -44,28 +46,59 @@ pub async fn primary_key(session: &mut Session, table: &TableName) -> Result<Vec
     sqlx::query_scalar(include_str!("../../../sql/catalog/primary_key.sql"))
         .bind(&table.schema)
         .bind(&table.name)
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed(format!("cannot read the primary key of {table}"), error))
 }
 
-/// The buckets of a sample in any order, for a statement of [`buckets_statement`].
+/// The buckets of a statement that names them as [`Bucket`] does, in any order; those without a row may be missing.
 ///
 /// # Errors
 /// The table cannot be read.
 pub async fn buckets(session: &mut Session, table: &TableName, statement: &str) -> Result<Vec<Bucket>> {
     sqlx::query_as(AssertSqlSafe(statement))
+        .persistent(false)
         .fetch_all(session.raw())
         .await
         .map_err(|error| failed(format!("cannot hash the rows of {table}"), error))
+}
+
+/// The texts of a query of one column, an array of text, in its order. Of more than `most` only each second is kept, then each
+/// fourth and so on: the answer is of bounded size, and evenly spread.
+///
+/// # Errors
+/// The server refuses the query; `doing` says what it was for.
+pub async fn spread(session: &mut Session, sql: &str, most: usize, doing: &str) -> Result<Vec<Vec<String>>> {
+    let mut rows =
+        sqlx::query_scalar::<_, Vec<String>>(AssertSqlSafe(sql)).persistent(false).fetch(session.raw());
+    let (mut kept, mut every, mut seen) = (Vec::new(), 1_usize, 0_usize);
+    while let Some(row) = rows.try_next().await.map_err(|error| failed(doing, error))? {
+        seen += 1;
+        if seen.is_multiple_of(every) {
+            kept.push(row);
+        }
+        if kept.len() > most {
+            let mut at = 0_usize;
+            kept.retain(|_| {
+                at += 1;
+                at.is_multiple_of(2)
+            });
+            every *= 2;
+        }
+    }
+    Ok(kept)
 }
 
 /// The statement that hashes the rows whose key falls into the first `percent` of 100 classes (pure). Without a `key` the
 /// whole row decides. Both servers are asked the same, so a row that is equal in both falls into the same class and bucket.
 #[must_use]
 pub fn buckets_statement(table: &TableName, key: &[String], columns: &[String], percent: u8) -> String {
-    let row = hash(columns);
-    let deciding = if key.is_empty() { row.clone() } else { hash(key) };
+    let of = |names: &[String]| {
+        hash(&names.iter().map(|name| format!("r.{}", ident::ident(name))).collect::<Vec<_>>())
+    };
+    let row = of(columns);
+    let deciding = if key.is_empty() { row.clone() } else { of(key) };
     format!(
         "select k.hash / 100 % {BUCKETS} as bucket, count(*) as rows, sum({row})::text as checksum \
          from only {table} as r cross join lateral (select {deciding} as hash) as k \
@@ -74,10 +107,10 @@ pub fn buckets_statement(table: &TableName, key: &[String], columns: &[String], 
     )
 }
 
-/// 60 bits of the hash of these columns' text, in an encoding that both servers can write.
-fn hash(columns: &[String]) -> String {
-    let columns: Vec<String> = columns.iter().map(|column| format!("r.{}", ident::ident(column))).collect();
-    format!("('x' || left(md5(convert_to(row({})::text, 'UTF8')), 15))::bit(60)::bigint", columns.join(", "))
+/// 60 bits of the hash of these values' text, in an encoding that both servers can write (pure). Each value is SQL.
+#[must_use]
+pub fn hash(values: &[String]) -> String {
+    format!("('x' || left(md5(convert_to(row({})::text, 'UTF8')), 15))::bit(60)::bigint", values.join(", "))
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub(super) struct Known<'a> {
     pub(super) who_has: &'static str,
 }
 
+/// The reason for the tables of the incremental stage.
+const INCREMENTAL: &str = "incremental in BACKUP_MODE (see --incremental)";
+
 /// The tables that `asked` names, or all; of them, those that the full stage replaces.
 ///
 /// # Errors
@@ -52,7 +55,7 @@ pub(super) fn scope(known: &Known<'_>, modes: &BackupModes, asked: &[String]) ->
     for (written, mode) in modes.iter() {
         let reason = match mode {
             TableMode::None => (Treatment::Untouched, "none in BACKUP_MODE"),
-            TableMode::Incremental(_) => (Treatment::Incremental, "incremental in BACKUP_MODE"),
+            TableMode::Incremental(_) => (Treatment::Incremental, INCREMENTAL),
         };
         reasons.insert(find(written, "BACKUP_MODE: ")?, reason);
     }
@@ -142,9 +145,9 @@ mod tests {
             said,
             [
                 "table public.answers: none in BACKUP_MODE",
-                "table public.events: incremental in BACKUP_MODE",
-                "table public.events_1: incremental in BACKUP_MODE",
-                "table public.events_1_a: incremental in BACKUP_MODE",
+                "table public.events: incremental in BACKUP_MODE (see --incremental)",
+                "table public.events_1: incremental in BACKUP_MODE (see --incremental)",
+                "table public.events_1_a: incremental in BACKUP_MODE (see --incremental)",
                 "table public.logs: kept, as `nightferry adopt` was told",
             ]
         );
