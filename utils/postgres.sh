@@ -57,6 +57,11 @@ need_redis() {
   command -v redis-server >/dev/null || install_packages redis-server
 }
 
+# Makes sure that pgbouncer is there, which Debian installs where only root's PATH leads.
+need_pgbouncer() {
+  PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || install_packages pgbouncer
+}
+
 # Prints a port of 127.0.0.1 that nobody listens on, below the range that the kernel hands out by itself.
 free_port() {
   local port

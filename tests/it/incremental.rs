@@ -88,6 +88,9 @@ async fn keys_of_any_ordered_type_are_exact() {
     assert_eq!(
         night.warehouse.rows(r#"select id from "big-Ids" order by 1"#).await,
         [
+            "999",
+            "9007199254740991",
+            "9007199254740992",
             "9007199254740993",
             "9007199254740994",
             "9007199254740995",
@@ -99,12 +102,15 @@ async fn keys_of_any_ordered_type_are_exact() {
         ]
     );
     assert_eq!(
-        night.warehouse.rows(r#"select v from "by ""uuid""" order by 1"#).await,
-        ["15", "16", "17", "18", "19", "20"]
+        night
+            .warehouse
+            .one(r#"select array_agg(v order by v) = array(select generate_series(1, 20)) from "by ""uuid""" where true"#)
+            .await,
+        "t"
     );
     assert_eq!(
         night.warehouse.rows(r#"select word from "odd.schema"."Wörter" order by word collate "C""#).await,
-        ["a", "zz", "éa"]
+        ["B\\'b", "Z", "a", "zz", "éa"]
     );
     assert!(append(&night, modes).await.tables.iter().all(|table| table.rows == 0));
 }
@@ -173,7 +179,7 @@ async fn partitions_belong_to_their_parent_and_children_by_inheritance_do_not() 
 }
 
 #[tokio::test]
-async fn columns_of_one_side_only_are_named_and_not_fatal() {
+async fn columns_of_one_side_only_are_named_and_those_of_the_source_are_added() {
     let night = TestNight::new().await;
     night
         .source_sql(
@@ -184,9 +190,10 @@ async fn columns_of_one_side_only_are_named_and_not_fatal() {
 
     let outcome = append(&night, r#"{"answers":"incremental"}"#).await;
 
-    let named: Vec<&str> = outcome.skipped.iter().map(|skipped| skipped.object.as_str()).collect();
-    assert_eq!(named, ["column public.answers.added", "column public.answers.mine"]);
-    assert_eq!(night.warehouse.rows("select * from answers").await, ["1|analyst"]);
+    let named = outcome.skipped.iter().map(|skipped| skipped.object.as_str());
+    let named: Vec<&str> = named.filter(|object| object.starts_with("column ")).collect();
+    assert_eq!(named, ["column public.answers.mine", "column public.answers.added"]);
+    assert_eq!(night.warehouse.rows("select * from answers").await, ["1|analyst|x"]);
 }
 
 #[tokio::test]
@@ -265,6 +272,7 @@ async fn a_warehouse_that_is_ahead_and_rows_without_a_key_are_named() {
 
     let mut reasons: Vec<String> =
         outcome.skipped.iter().map(|skipped| format!("{}: {}", skipped.object, skipped.reason)).collect();
+    reasons.retain(|reason| !reason.starts_with("bound of "));
     reasons.sort();
     assert!(reasons[0].contains("rows of public.loose: the source has rows whose id is null"), "{reasons:?}");
     assert!(reasons[1].contains("table public.ahead: the warehouse is ahead"), "{reasons:?}");
@@ -317,4 +325,58 @@ async fn a_source_that_dies_in_mid_copy_leaves_the_table_as_it_was_and_the_next_
     append(&night, modes).await;
     let checksum = "select count(*), sum(hashtext(id || v)::bigint) from answers where id > 0";
     assert_eq!(night.warehouse.one(checksum).await, night.source.one(checksum).await);
+}
+
+/// Rows of several ranges have several transactions as their makers.
+#[tokio::test]
+async fn a_large_delta_is_copied_in_several_ranges_and_committed_together() {
+    let night = TestNight::new().await;
+    night.source_sql("create table answers (id bigserial primary key, v text)").await;
+    night.warehouse_sql("create table answers (id bigint primary key, v text)").await;
+    night.source_sql("insert into answers (v) select md5(n::text) from generate_series(1, 650000) n").await;
+    let modes = r#"{"answers":"incremental"}"#;
+
+    night.warehouse_sql("alter table answers add constraint no_600000 check (id <> 600000)").await;
+    let error = refused(&night, modes).await;
+    assert!(error.to_string().contains("public.answers"), "{error}");
+    assert_eq!(night.warehouse.one("select count(*) from answers").await, "0");
+
+    night.warehouse_sql("alter table answers drop constraint no_600000").await;
+    assert_eq!(append(&night, modes).await.tables[0].rows, 650_000);
+    // Four pairs of connections, and no other table that needs one.
+    assert_eq!(night.warehouse.one("select count(distinct xmin::text) from answers").await, "4");
+    let checksum = "select count(*), sum(hashtext(id || v)::bigint) from answers";
+    assert_eq!(night.warehouse.one(checksum).await, night.source.one(checksum).await);
+    assert_eq!(night.warehouse.one("select settled[1] from nightferry.increments").await, "650000");
+
+    night.source_sql("insert into answers (v) select md5(n::text) from generate_series(1, 250000) n").await;
+    assert_eq!(append(&night, modes).await.tables[0].rows, 250_000);
+    assert_eq!(night.warehouse.one(checksum).await, night.source.one(checksum).await);
+    let makers = "select count(distinct xmin::text) from answers where id > 650000";
+    assert_eq!(night.warehouse.one(makers).await, "2");
+    assert_eq!(append(&night, modes).await.tables[0].rows, 0);
+}
+
+#[tokio::test]
+async fn a_table_that_refers_to_itself_comes_in_one_transaction_and_after_those_it_refers_to() {
+    let night = TestNight::new().await;
+    on_both(
+        &night,
+        "create table people (id bigint primary key);
+         create table answers (id bigserial primary key, parent bigint references answers, person bigint references people)",
+    )
+    .await;
+    night
+        .source_sql(
+            "insert into people select generate_series(1, 1000);
+             insert into answers (parent, person) select nullif(n - 1, 0), n % 1000 + 1 from generate_series(1, 450000) n",
+        )
+        .await;
+    let outcome = append(&night, r#"{"answers":"incremental","people":"incremental"}"#).await;
+    let names: Vec<&str> = outcome.tables.iter().map(|table| table.table.name.as_str()).collect();
+    assert_eq!(names, ["people", "answers"]);
+    assert_eq!(
+        night.warehouse.one("select count(*), count(distinct xmin::text) from answers").await,
+        "450000|1"
+    );
 }

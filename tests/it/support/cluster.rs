@@ -38,7 +38,7 @@ impl Cluster {
     /// A cluster of the version that this folder of programs belongs to.
     pub(crate) fn start_with(tools: &Path) -> Self {
         let environment = [("CLUSTER_PASSWORD", SUPERUSER_PASSWORD), ("PG_BIN_DIR", tools.to_str().unwrap())];
-        let settings = ["max_connections=200", "autovacuum=off"];
+        let settings = ["max_connections=200", "max_prepared_transactions=100", "autovacuum=off"];
         let server =
             Guarded::start(include_str!("cluster.sh"), new_folder("cluster"), &settings, &environment);
         Self { server, tools: tools.to_owned() }
@@ -96,6 +96,11 @@ impl Cluster {
     /// The same database as its superuser sees it.
     pub(crate) fn as_superuser(&self, database: &TestDatabase) -> TestDatabase {
         self.database(&database.name(), "postgres", SUPERUSER_PASSWORD)
+    }
+
+    /// The password of its superuser, for servers that are made from it.
+    pub(super) fn superuser_password() -> &'static str {
+        SUPERUSER_PASSWORD
     }
 
     fn database(&self, name: &str, user: &str, password: &str) -> TestDatabase {

@@ -23,6 +23,13 @@ impl TestDatabase {
         Self { url: DatabaseUrl::parse(url).unwrap(), tools: tools.to_owned() }
     }
 
+    /// The same database as it is reached through another port: of a standby, of a pooler.
+    pub(super) fn at_port(&self, port: u16) -> Self {
+        let mut url = url::Url::parse(self.url()).unwrap();
+        url.set_port(Some(port)).unwrap();
+        Self::new(url.as_str(), &self.tools)
+    }
+
     /// Its URL, password included.
     pub(crate) fn url(&self) -> &str {
         self.url.expose()

@@ -6,13 +6,18 @@ mod database;
 mod guarded;
 mod night;
 mod peers;
+mod pooler;
 mod redis;
+mod standby;
 pub(crate) mod standing;
 mod wait;
+pub(crate) mod writers;
 
 pub(crate) use cluster::{Cluster, all_tools, default_tools, versions};
 pub(crate) use database::{TestDatabase, ask, execute_on, rows_on};
 pub(crate) use night::TestNight;
 pub(crate) use peers::{ContentApi, Webhook};
+pub(crate) use pooler::Pooler;
 pub(crate) use redis::RedisServer;
+pub(crate) use standby::Standby;
 pub(crate) use wait::until;
