@@ -288,7 +288,7 @@ fn reason(treatment: Treatment) -> &'static str {
     match treatment {
         Treatment::Replaced => "",
         Treatment::FirstLoad => "incremental, but the warehouse lacks it: loaded whole this once",
-        Treatment::Incremental => "incremental in BACKUP_MODE: appended by the next stage",
+        Treatment::Incremental => "incremental in BACKUP_MODE: the next stage brings it up to date",
         Treatment::Untouched => "none in BACKUP_MODE, or adopted as kept",
     }
 }
