@@ -29,9 +29,13 @@ pub(super) fn real() -> Stages {
     Arc::new(|stage, config, recorder| {
         async move {
             match stage {
-                Stage::FullReplication => replication::full::run(&config, &recorder).await,
-                Stage::IncrementalReplication => replication::incremental::run(&config, &recorder).await,
-                Stage::LearningContentReplication => replication::content::run(&config, &recorder).await,
+                Stage::FullReplication => Box::pin(replication::full::run(&config, &recorder)).await,
+                Stage::IncrementalReplication => {
+                    Box::pin(replication::incremental::run(&config, &recorder)).await
+                }
+                Stage::LearningContentReplication => {
+                    Box::pin(replication::content::run(&config, &recorder)).await
+                }
                 Stage::Notification => replication::notify::run(&config, &recorder).await,
             }
         }

@@ -199,6 +199,44 @@ async fn a_column_that_something_of_the_warehouse_holds_is_not_widened_and_the_n
     assert_eq!(night.warehouse.rows("select * from answers").await, ["1|2|3|4|6"]);
 }
 
+/// A wider number is compared with the constants of an index and a constraint as before, a text is not.
+#[tokio::test]
+async fn what_compares_a_column_with_constants_holds_it_only_where_its_values_are_cast() {
+    let night = TestNight::new().await;
+    on_both(
+        &night,
+        "create type state as enum ('a', 'b'); create table answers (id int primary key, s state, t state, n int)",
+    )
+    .await;
+    night
+        .warehouse_sql(
+            "create index good on answers (id) where s = 'a';
+             alter table answers add constraint known check (t in ('a', 'b')), add constraint positive check (n > 0)",
+        )
+        .await;
+    night
+        .source_sql(
+            "alter table answers alter s type text, alter t type text, alter n type bigint;
+             insert into answers values (1, 'a', 'b', 9007199254740993)",
+        )
+        .await;
+
+    let outcome = append(&night).await;
+
+    let left = "text in the source, public.state here: copied as text, which fails where a value does not fit; not widened";
+    assert_eq!(
+        said(&outcome.skipped),
+        [
+            "column public.answers.n: widened from integer to bigint".to_owned(),
+            format!("column public.answers.s: {left}, since index public.good cannot go with it"),
+            format!(
+                "column public.answers.t: {left}, since constraint known on table public.answers cannot go with it"
+            ),
+        ]
+    );
+    assert_eq!(night.warehouse.rows("select * from answers").await, ["1|a|b|9007199254740993"]);
+}
+
 #[tokio::test]
 async fn a_column_that_was_renamed_keeps_its_rows_and_its_old_name_may_be_another_columns() {
     let night = TestNight::new().await;

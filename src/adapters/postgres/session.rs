@@ -90,7 +90,8 @@ impl Database {
         if self.role != "source" {
             return Ok(false);
         }
-        self.is_pooled.get_or_try_init(async || self.look_for_pooler().await).await.copied()
+        // On the heap, as the connecting itself: whatever opens a session would carry it along.
+        self.is_pooled.get_or_try_init(|| Box::pin(self.look_for_pooler())).await.copied()
     }
 
     async fn look_for_pooler(&self) -> Result<bool> {
@@ -107,7 +108,7 @@ impl Database {
 
     async fn open(&self) -> Result<PgConnection> {
         let doing = || format!("cannot connect to the {} ({})", self.role, self.url);
-        tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options))
+        tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&self.options)))
             .await
             .map_err(|_| {
                 Error::new(ErrorKind::Timeout, doing())

@@ -103,11 +103,22 @@ pub async fn shape_of(session: &mut Session, table: &TableName) -> Result<Option
     Ok(Some(Shape { oid, kind: RelationKind::of(&kind), may_alter, columns, unique_keys }))
 }
 
+/// What forbids another type for a column.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Holder {
+    /// The column.
+    pub name: String,
+    /// A view or whatever else was made for the type that it has.
+    pub holder: String,
+    /// Whether it forbids only types to which the values are cast.
+    pub of_casts: bool,
+}
+
 /// What forbids another type for columns of a table: the column, and a view or whatever else was made for the type it has.
 ///
 /// # Errors
 /// The server cannot be asked.
-pub async fn holders_of(session: &mut Session, table_oid: i64) -> Result<Vec<(String, String)>> {
+pub async fn holders_of(session: &mut Session, table_oid: i64) -> Result<Vec<Holder>> {
     sqlx::query_as(include_str!("../../../sql/catalog/column_holders.sql"))
         .bind(table_oid)
         .persistent(false)

@@ -97,7 +97,7 @@ impl<'a> Judge<'a> {
             .circumstances
             .holders
             .iter()
-            .any(|held| held.0 == here.name() && held.1 == "the table's parent");
+            .any(|held| held.name == here.name() && held.holder == "the table's parent");
         let is_free = !here.of_not_null_domain && !is_inherited && !self.is_of_primary_key(here.name());
         let statement = self.alter(&format!("alter column {} drop not null", ident(name)));
         let left =
@@ -132,8 +132,8 @@ impl<'a> Judge<'a> {
             .circumstances
             .holders
             .iter()
-            .filter(|held| held.0 == here.name())
-            .map(|held| held.1.as_str())
+            .filter(|held| held.name == here.name() && (by_cast || !held.of_casts))
+            .map(|held| held.holder.as_str())
             .collect();
         let follows = self.circumstances.policy == SchemaDrift::Add;
         let there = &there.column.type_name;

@@ -15,7 +15,7 @@ use super::plan::TablePlan;
 use crate::adapters::postgres::Session;
 use crate::adapters::postgres::columns::Column;
 use crate::adapters::postgres::ident::table as quoted;
-use crate::adapters::postgres::shape::{Shape, ShapeColumn};
+use crate::adapters::postgres::shape::{Holder, Shape, ShapeColumn};
 use crate::config::SchemaDrift;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
@@ -43,6 +43,8 @@ pub(super) async fn apply(session: &mut Session, plan: &TablePlan) -> Result<()>
         if let Err(error) = session.execute(&script).await {
             // What the refused script has begun. The error to tell is the first one.
             let _ = session.execute("rollback").await;
+            let hint = "make the table follow by hand, or give it \"drift\":\"ignore\" in BACKUP_MODE";
+            let error = if error.kind().is_retryable() { error } else { error.hint(hint) };
             return Err(error.context(format!("{} cannot follow the source ({statement})", plan.table)));
         }
     }
@@ -57,7 +59,7 @@ pub(super) struct Circumstances<'a> {
     /// The source's columns at the last run: what [`seen`] made then.
     pub(super) last_seen: Option<&'a Value>,
     /// Columns of the warehouse whose type cannot change, each with what was made for it.
-    pub(super) holders: &'a [(String, String)],
+    pub(super) holders: &'a [Holder],
     /// What the warehouse calls the source's types; those that it lacks are missing.
     pub(super) local_types: &'a [(String, String)],
     /// Whether the full stage will run first and make the missing types.
