@@ -36,6 +36,8 @@ left join lateral (
     select string_agg(format_type(u.t, null), ', ' order by u.n) as types from unnest(p.proargtypes) with ordinality as u (t, n)
 ) a on true
 where l.objid >= 16384
+  -- Null for what somebody drops at this moment.
+  and i.identity is not null
   and coalesce(n.nspname::text, i.schema, '') not in ('pg_catalog', 'information_schema', 'nightferry')
   and not exists (
       select from pg_depend d
