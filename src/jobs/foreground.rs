@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::run::{Ground, close, holder};
 use super::{Jobs, Outcomes};
 use crate::adapters::ledger::{Ledger, Origin, Status};
-use crate::adapters::postgres::WarehouseLock;
+use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::host_name;
 use crate::clock;
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::ids::{RunId, Stage};
 use crate::replication::preflight::two_databases;
 
 /// A holder that was killed a moment ago may still be in the server's list.
-pub(super) const WAIT: Duration = Duration::from_secs(3);
+const WAIT: Duration = Duration::from_secs(3);
 
 /// Takes the warehouse, does the stages in order until one fails, and closes the run in the ledger. What was done comes
 /// back either way.
@@ -31,6 +31,31 @@ pub(super) async fn run(
     let mut outcomes = Outcomes::new();
     let result = hold(jobs, stages, origin, stop, &mut outcomes).await;
     (outcomes, result)
+}
+
+/// Does `work`, which is no stage and no run, while it holds the warehouse as a run does. It is cut short, its future dropped, when
+/// the lock is lost.
+pub(super) async fn holding<T>(
+    jobs: &Jobs,
+    what: &str,
+    work: impl AsyncFnOnce(&Database, &Ledger) -> Result<T>,
+) -> Result<T> {
+    let database = jobs.warehouse()?;
+    two_databases(&jobs.config).await?;
+    let holder = holder(&RunId::at(clock::now()), what);
+    let mut lock = WarehouseLock::acquire(&database, &holder, Some(WAIT)).await?;
+    let work = async {
+        let ledger = Ledger::open(&database).await?;
+        close_dead_commands(&ledger).await?;
+        work(&database, &ledger).await
+    };
+    let result = tokio::select! {
+        biased;
+        error = lock.lost() => Err(error),
+        result = work => result,
+    };
+    lock.release().await;
+    result
 }
 
 async fn hold(
@@ -78,7 +103,7 @@ async fn in_order(
 
 /// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open
 /// has died. A night of the queue may be between two stages; it is left alone, and only said.
-pub(super) async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
+async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
     for open in ledger.open_runs().await? {
         let run = RunId::from(open.run_id);
         if open.origin == Origin::Command.name() {
