@@ -1,26 +1,6 @@
--- How to copy the rows of these tables ($1, oids): the columns to name, and whether the binary format carries every value.
--- Binary is out for types without send and receive functions, for reg* types (their meaning is local), and for composites,
--- arrays and ranges of types whose oids differ from server to server.
-with recursive part (relid, typ) as (
-    select attrelid, atttypid from pg_attribute
-    where attrelid = any ($1::bigint[]::oid[]) and attnum > 0 and not attisdropped and attgenerated = ''
-    union
-    select p.relid, x.typ from part p
-    join pg_type t on t.oid = p.typ
-    cross join lateral (
-        select t.typbasetype where t.typtype = 'd'
-        union all select t.typelem where t.typcategory = 'A'
-        union all select r.rngsubtype from pg_range r where r.rngtypid = t.oid
-    ) x (typ)
-    where x.typ <> 0
-), text_only as (
-    select distinct p.relid from part p join pg_type t on t.oid = p.typ
-    where t.typsend = 0 or t.typreceive = 0 or t.typtype in ('c', 'p')
-       or (t.typnamespace = 'pg_catalog'::regnamespace and t.typname like 'reg%')
-       or (t.typcategory = 'A' and t.typelem >= 16384)
-       or (t.typtype in ('r', 'm') and t.oid >= 16384)
-)
-select c.oid::bigint as oid, n.nspname::text as schema_name, c.relname::text as table_name, u.relid is null as binary,
+-- Behind text_only.sql. How to copy the rows of these tables ($1, oids): the columns to name, and whether the binary format carries
+-- every value that is copied.
+select c.oid::bigint as oid, n.nspname::text as schema_name, c.relname::text as table_name, bool_or(u.number is not null and a.attgenerated = '') is not true as binary,
        coalesce(array_agg(a.attname::text order by a.attnum) filter (where a.attgenerated = ''), '{}') as columns,
        bool_or(a.attgenerated <> '') is true as has_generated,
        -- A row is checked or computed by a function that looks names up when it is called.
@@ -37,6 +17,6 @@ select c.oid::bigint as oid, n.nspname::text as schema_name, c.relname::text as 
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-left join text_only u on u.relid = c.oid
+left join text_only u on u.relid = a.attrelid and u.number = a.attnum
 where c.oid = any ($1::bigint[]::oid[]) and c.relkind = 'r'
-group by c.oid, n.nspname, c.relname, u.relid
+group by c.oid, n.nspname, c.relname

@@ -1,29 +1,12 @@
--- The columns of table $1 (an oid) with all that tells how they changed. Ask with an empty search_path: types are then written
--- with their schemas. What a domain stands for, and what an array is of, decide whether a value fits and travels in the binary
--- format; that one is out for the types that copy_tables.sql names.
-with recursive columns as (
-    select a.* from pg_attribute a where a.attrelid = $1::bigint::oid and a.attnum > 0 and not a.attisdropped
+-- Behind text_only.sql. The columns of the table $1 (its oid, alone in an array) with all that tells how they changed. Ask with an
+-- empty search_path: types are then written with their schemas. What a domain stands for, and what an array is of, decide whether
+-- a value fits.
+, columns as (
+    select a.* from pg_attribute a where a.attrelid = any ($1::bigint[]::oid[]) and a.attnum > 0 and not a.attisdropped
 ), base (number, typ, typmod) as (
     select attnum, atttypid, atttypmod from columns
     union all
     select b.number, t.typbasetype, t.typtypmod from base b join pg_type t on t.oid = b.typ where t.typtype = 'd'
-), part (number, typ) as (
-    select attnum, atttypid from columns
-    union
-    select p.number, x.typ from part p
-    join pg_type t on t.oid = p.typ
-    cross join lateral (
-        select t.typbasetype where t.typtype = 'd'
-        union all select t.typelem where t.typcategory = 'A'
-        union all select r.rngsubtype from pg_range r where r.rngtypid = t.oid
-    ) x (typ)
-    where x.typ <> 0
-), text_only as (
-    select distinct p.number from part p join pg_type t on t.oid = p.typ
-    where t.typsend = 0 or t.typreceive = 0 or t.typtype in ('c', 'p')
-       or (t.typnamespace = 'pg_catalog'::regnamespace and t.typname like 'reg%')
-       or (t.typcategory = 'A' and t.typelem >= 16384)
-       or (t.typtype in ('r', 'm') and t.oid >= 16384)
 )
 select a.attname::text as name,
        format_type(a.atttypid, a.atttypmod) as type,

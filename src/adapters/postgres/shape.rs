@@ -30,6 +30,12 @@ impl Shape {
     }
 }
 
+/// The question for the columns of a table.
+const COLUMNS: &str = concat!(
+    include_str!("../../../sql/catalog/text_only.sql"),
+    include_str!("../../../sql/catalog/shape_columns.sql")
+);
+
 /// A column, and what its type is made of.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct ShapeColumn {
@@ -88,8 +94,8 @@ pub async fn shape_of(session: &mut Session, table: &TableName) -> Result<Option
             .await
             .map_err(doing)?;
     let Some((oid, kind, may_alter)) = found else { return Ok(None) };
-    let columns = sqlx::query_as(include_str!("../../../sql/catalog/shape_columns.sql"))
-        .bind(oid)
+    let columns = sqlx::query_as(COLUMNS)
+        .bind([oid])
         .persistent(false)
         .fetch_all(session.raw())
         .await

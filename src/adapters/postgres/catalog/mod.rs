@@ -43,9 +43,14 @@ use question;
 question!(
     /// Every object that a night may bring or replace.
     objects() -> Object, "objects.sql", include_str!("../../../../sql/catalog/objects.sql"));
+const COPY_TABLES: &str = concat!(
+    include_str!("../../../../sql/catalog/text_only.sql"),
+    include_str!("../../../../sql/catalog/copy_tables.sql")
+);
+
 question!(
     /// How to copy the rows of these tables.
-    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql", include_str!("../../../../sql/catalog/copy_tables.sql"));
+    copy_tables(oids: &[i64]) -> CopyTable, "copy_tables.sql", COPY_TABLES);
 question!(
     /// The indexes, constraints, foreign keys and triggers of these tables. Ask with an empty search_path.
     definitions(oids: &[i64]) -> Definition, "definitions.sql", include_str!("../../../../sql/catalog/definitions.sql"));
