@@ -60,10 +60,14 @@ impl Merged {
 /// Rows that are staged at a time: enough for one plan, and no second copy of a large table.
 const STAGED_ROWS: i64 = 1_000_000;
 
-/// Merges the stretches that differ, those of `keys` on either side; see [`merge`].
+/// Merges the stretches that differ, those of `keys` on either side. Where they are mirrored, rows of them that the source does not
+/// have go.
+///
+/// The warehouse is in a transaction that keeps other writers out, with the table's triggers switched off. Several merges may
+/// follow each other in it. After an error it can only be rolled back.
 ///
 /// # Errors
-/// Those of [`merge`].
+/// A server fails, the rows do not fit, or the key does not tell the source's rows apart.
 pub(super) async fn merge_all(
     source: &mut Session,
     warehouse: &mut Session,
@@ -72,39 +76,51 @@ pub(super) async fn merge_all(
     differences: Vec<Difference>,
     how: Merge,
 ) -> Result<Merged> {
-    // A row may take a value that one of another batch gives up: then there is one batch only.
-    let is_one = merge_facts(warehouse, &plan.table, &plan.identity, MARK).await?.has_other_unique;
     let mut merged = Merged::default();
-    for batch in batches(differences, if is_one { i64::MAX } else { STAGED_ROWS }) {
+    if differences.is_empty() {
+        return Ok(merged);
+    }
+    let facts = merge_facts(warehouse, &plan.table, &plan.identity, MARK).await?;
+    let marks = how == Merge::Mirror(Deletes::Mark);
+    if marks && !facts.has_mark {
+        warehouse.execute(&add_mark(plan)).await?;
+    }
+    // A row may take a value that one of another batch gives up: then there is one batch only.
+    let most_rows = if facts.has_other_unique { i64::MAX } else { STAGED_ROWS };
+    let statements = Statements { plan, marks, facts };
+    for batch in batches(differences, most_rows) {
         let of = |key| any_of(key, batch.iter().map(|difference| &difference.stretch));
-        merged.add(merge(source, warehouse, plan, &of(keys.0), &of(keys.1), how).await?);
+        merged.add(merge(source, warehouse, &statements, &of(keys.0), &of(keys.1), how).await?);
     }
     Ok(merged)
 }
 
-/// Merges the rows of the source for which `source_rows` holds (a condition on `t`). Where they are mirrored, `warehouse_rows` is
-/// the same for the warehouse: what it selects and the source does not have goes.
-///
-/// The warehouse is in a transaction that keeps other writers out, with the table's triggers switched off. Several merges may
-/// follow each other in it. After an error it can only be rolled back.
+/// Inserts or updates the rows of the source for which `rows` holds (a condition on `t`), in a transaction as for [`merge_all`].
 ///
 /// # Errors
-/// A server fails, the rows do not fit, or the key does not tell the source's rows apart.
-pub(super) async fn merge(
+/// Those of [`merge_all`].
+pub(super) async fn upsert(
     source: &mut Session,
     warehouse: &mut Session,
     plan: &TablePlan,
+    rows: &str,
+) -> Result<Merged> {
+    let facts = merge_facts(warehouse, &plan.table, &plan.identity, MARK).await?;
+    let statements = Statements { plan, marks: false, facts };
+    merge(source, warehouse, &statements, rows, "false", Merge::Upsert).await
+}
+
+/// Merges the rows of the source for which `source_rows` holds. Where they are mirrored, `warehouse_rows` is the same for the
+/// warehouse: what it selects and the source does not have goes.
+async fn merge(
+    source: &mut Session,
+    warehouse: &mut Session,
+    statements: &Statements<'_>,
     source_rows: &str,
     warehouse_rows: &str,
     how: Merge,
 ) -> Result<Merged> {
-    let mut facts = merge_facts(warehouse, &plan.table, &plan.identity, MARK).await?;
-    if how == Merge::Mirror(Deletes::Mark) && !facts.has_mark {
-        warehouse.execute(&add_mark(plan)).await?;
-        facts.has_mark = true;
-    }
-    let statements = Statements { plan, marks: how == Merge::Mirror(Deletes::Mark), facts };
-    let copied = stage(source, warehouse, plan, source_rows).await?;
+    let copied = stage(source, warehouse, statements.plan, source_rows).await?;
     let mut merged = Merged { copied, ..Merged::default() };
     // Deleted first: what takes their place may need their unique values.
     if let Merge::Mirror(_) = how {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::plan::{Rules, TablePlan, look, looking};
 use crate::adapters::ledger::source_columns_of;
-use crate::adapters::postgres::columns::{Relation, relations};
+use crate::adapters::postgres::columns::relations;
 use crate::adapters::postgres::{Database, Session};
 use crate::config::{Increment, SchemaDrift};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,7 +26,7 @@ pub(super) async fn plan_all(
 ) -> Result<Vec<TablePlan>> {
     let (mut source, mut warehouse) = futures::try_join!(looking(source), looking(warehouse))?;
     let last_seen = source_columns_of(&mut warehouse).await?;
-    let there = tables(relations(&mut source).await?);
+    let there = tables_of(&mut source).await?;
     let mut plans: Vec<TablePlan> = Vec::new();
     let mut problems = Vec::new();
     for (written, increment) in wanted {
@@ -46,20 +46,24 @@ pub(super) async fn plan_all(
     Ok(plans)
 }
 
-fn tables(relations: Vec<Relation>) -> Vec<Relation> {
-    relations.into_iter().filter(|relation| relation.kind.is_table()).collect()
+/// The tables of a side.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(super) async fn tables_of(session: &mut Session) -> Result<Vec<TableName>> {
+    let relations = relations(session).await?.into_iter();
+    Ok(relations.filter(|relation| relation.kind.is_table()).map(|relation| relation.name).collect())
 }
 
 async fn plan_one(
     source: &mut Session,
     warehouse: &mut Session,
-    there: &[Relation],
+    there: &[TableName],
     written: &str,
     increment: &Increment,
     (drift, last_seen): (SchemaDrift, &BTreeMap<TableName, Value>),
 ) -> Result<TablePlan> {
-    let names: Vec<TableName> = there.iter().map(|relation| relation.name.clone()).collect();
-    let table = resolve(written, &names)
+    let table = resolve(written, there)
         .map_err(|problem| Error::new(ErrorKind::Schema, format!("BACKUP_MODE: {problem}")))?;
     let rules = Rules { drift, last_seen: last_seen.get(&table), types_will_come: false };
     look(source, warehouse, &table, increment, rules).await

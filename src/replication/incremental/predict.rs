@@ -2,9 +2,9 @@
 
 use super::drift::Drift;
 use super::plan::{Rules, look, looking};
+use super::planning::tables_of;
 use crate::adapters::ledger::source_columns_of;
 use crate::adapters::postgres::Database;
-use crate::adapters::postgres::columns::{Relation, relations};
 use crate::config::{Config, Increment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
@@ -35,8 +35,8 @@ pub(in crate::replication) async fn predict(config: &Config) -> Result<Predictio
     let source = Database::new(source, "source")?;
     let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
     let (mut source, mut warehouse) = futures::try_join!(looking(&source), looking(&warehouse))?;
-    let there = tables(relations(&mut source).await?);
-    let here = tables(relations(&mut warehouse).await?);
+    let there = tables_of(&mut source).await?;
+    let here = tables_of(&mut warehouse).await?;
     let last_seen = source_columns_of(&mut warehouse).await?;
     for (written, increment) in wanted {
         let Some(table) = resolve(written, &there).ok().filter(|table| here.contains(table)) else {
@@ -54,10 +54,6 @@ pub(in crate::replication) async fn predict(config: &Config) -> Result<Predictio
     }
     futures::join!(source.close(), warehouse.close());
     Ok(prediction)
-}
-
-fn tables(relations: Vec<Relation>) -> Vec<TableName> {
-    relations.into_iter().filter(|relation| relation.kind.is_table()).map(|relation| relation.name).collect()
 }
 
 impl Prediction {

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::merge::{Merge, Merged, merge_all, tells_apart};
 use super::ranges::compare;
-use super::table::{restore, silence};
+use super::table::{BEGIN, keep_out_writers, restore, silence};
 use super::verify::{Ground, Task, Verification, VerifiedTable};
-use crate::adapters::postgres::ident::table as quoted;
 use crate::adapters::postgres::{Database, Session};
 use crate::config::{Config, Way};
 use crate::error::Result;
@@ -39,9 +38,6 @@ pub struct RepairedTable {
     /// Rows that the source does not have any more.
     pub deleted: u64,
 }
-
-/// Waiting longer for a lock on the table would keep others waiting behind us.
-const BEGIN: &str = "begin; set local lock_timeout = '30s'";
 
 /// Compares the tables that `asked` names, or all, copies what differs, and compares again. Call it with the warehouse's lock
 /// held. Where it fails, the tables that were repaired stay so, and the command can be given again.
@@ -86,8 +82,8 @@ fn left_alone((task, found): (&Task, &VerifiedTable)) -> Option<Remark> {
 async fn repair_table(source: &Database, warehouse: &Database, task: &Task) -> Result<Merged> {
     let (mut from, mut to) = futures::try_join!(source.connect(), warehouse.connect())?;
     from.begin("isolation level repeatable read read only").await?;
-    let table = quoted(&task.plan.table);
-    to.execute(&format!("{BEGIN}; lock table {table} in share row exclusive mode")).await?;
+    to.execute(BEGIN).await?;
+    keep_out_writers(&mut to, &task.plan.table).await?;
     let triggers = silence(&mut to, &task.plan.table).await?;
     // On an error both sessions are dropped, and the servers roll back.
     let merged = merge_differences(&mut from, &mut to, task).await?;

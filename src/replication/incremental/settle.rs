@@ -8,7 +8,7 @@ use super::key::{Bound, Key, Stretch};
 use super::plan::TablePlan;
 use super::settling::{Circumstances, Proof, open_bound, proof, settles};
 use crate::adapters::ledger::{Ledger, OpenBound, Progress};
-use crate::adapters::postgres::catalog;
+use crate::adapters::postgres::catalog::{self, Identity};
 use crate::adapters::postgres::columns::{text, texts};
 use crate::adapters::postgres::ident::literal;
 use crate::adapters::postgres::under_way::{self, KeySource, UnderWay, under_way};
@@ -65,13 +65,11 @@ pub(super) async fn settle(
     let mut session = source.connect().await?;
     session.set("set search_path = ''").await?;
     let identity = catalog::identity(&mut session).await?;
-    let of_source =
-        format!("{}/{}", identity.system_identifier.as_deref().unwrap_or("unknown"), identity.database_oid);
     let circumstances =
         Circumstances { is_standby: identity.is_standby, is_pooled, ..Circumstances::default() };
     let mut tables = Vec::with_capacity(plans.len());
     for plan in plans {
-        let of_table = format!("{of_source}/{}", plan.source_oid);
+        let of_table = source_of(&identity, plan);
         let known = ledger.progress(&plan.table).await?.unwrap_or_default();
         let read = read(&mut session, plan, of_table, known, circumstances).await;
         tables.push(read.map_err(|error| error.context(&plan.table))?);
@@ -81,8 +79,14 @@ pub(super) async fn settle(
     Ok(tables.into_iter().map(|table| table.settlement).collect())
 }
 
+/// Which table of which source a plan is for, as the ledger has it.
+pub(super) fn source_of(identity: &Identity, plan: &TablePlan) -> String {
+    let system = identity.system_identifier.as_deref().unwrap_or("unknown");
+    format!("{system}/{}/{}", identity.database_oid, plan.source_oid)
+}
+
 /// Whether what the ledger has is of these very tables and this key.
-fn speaks_of(progress: &Progress, plan: &TablePlan, source: &str) -> bool {
+pub(super) fn speaks_of(progress: &Progress, plan: &TablePlan, source: &str) -> bool {
     progress.source == source
         && progress.warehouse_oid == plan.warehouse_oid
         && progress.key_columns.iter().map(String::as_str).eq(plan.source_key.names())

@@ -1,15 +1,15 @@
 //! One table, brought up to date in one transaction of the warehouse. On an error the table and its bounds are as they were,
 //! and running it again is safe.
 
+use tokio::sync::SemaphorePermit;
+
 use super::key::{Bound, Key, Stretch};
-use super::merge::{Merge, Merged, merge, merge_all, taken};
+use super::merge::{Merge, Merged, merge_all, taken, upsert};
 use super::parallel::{self, Beside, Pairs};
 use super::plan::TablePlan;
 use super::ranges::differing;
 use super::reconcile::reconcile;
 use super::settle::Settlement;
-use tokio::sync::SemaphorePermit;
-
 use crate::adapters::ledger::{Progress, claim, record_progress};
 use crate::adapters::postgres::Session;
 use crate::adapters::postgres::columns::{self, InsertTrigger, insert_triggers_of};
@@ -51,7 +51,7 @@ impl Updated {
 const SETTINGS: &str = "set row_security = off; set lc_monetary = 'C'";
 
 /// Waiting longer for a lock on the table would keep others waiting behind us.
-const BEGIN: &str = "begin; set local lock_timeout = '30s'";
+pub(super) const BEGIN: &str = "begin; set local lock_timeout = '30s'";
 
 /// All that bringing one table up to date takes.
 pub(super) struct Update<'a> {
@@ -133,6 +133,23 @@ impl Update<'_> {
         }
         Ok(updated)
     }
+}
+
+/// Whether there are rows without this key: they are in no range of it.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(super) async fn lack_key(session: &mut Session, key: &Key) -> Result<bool> {
+    let doing = "cannot look for rows without a key";
+    Ok(key.may_be_null() && columns::text(session, &key.any_without(), doing).await?.is_some())
+}
+
+/// Keeps others from writing to a table, as a merge needs it. Readers go on.
+///
+/// # Errors
+/// Somebody goes on writing to it.
+pub(super) async fn keep_out_writers(warehouse: &mut Session, table: &TableName) -> Result<()> {
+    warehouse.execute(&format!("lock table {} in share row exclusive mode", quoted(table))).await
 }
 
 /// Switches off the triggers that writing rows would fire: the rows are as the source's triggers left them, and those of the
@@ -240,7 +257,9 @@ impl Sides<'_> {
             let told_apart = plan.source_identity.within(&Stretch::default());
             self.lock().await?;
             let rows = format!("{} and {told_apart}", plan.source_key.within(&stretch));
-            return self.merge(&rows, Merge::Upsert).await;
+            let merged = upsert(self.source, self.warehouse, plan, &rows).await?;
+            self.updated.merged(&merged);
+            return Ok(());
         }
         // Nothing is known of what is there: only what differs is copied.
         let keys = (&plan.source_identity, &plan.warehouse_identity);
@@ -298,17 +317,10 @@ impl Sides<'_> {
         Ok(())
     }
 
-    async fn merge(&mut self, rows: &str, how: Merge) -> Result<()> {
-        let merged = merge(self.source, self.warehouse, self.plan, rows, "false", how).await?;
-        self.updated.merged(&merged);
-        Ok(())
-    }
-
-    /// Keeps others from writing to the table, as a merge needs it. Readers go on.
+    /// Keeps others from writing to the table, the other sessions of this copy included.
     async fn lock(&mut self) -> Result<()> {
         self.pairs = None;
-        let statement = format!("lock table {} in share row exclusive mode", quoted(&self.plan.table));
-        self.warehouse.execute(&statement).await
+        keep_out_writers(self.warehouse, &self.plan.table).await
     }
 
     async fn warehouse_top(&mut self) -> Result<Option<Bound>> {
@@ -346,9 +358,8 @@ impl Sides<'_> {
         let plan = self.plan;
         let mut keys = vec![&plan.source_key];
         keys.extend(Some(&plan.source_identity).filter(|identity| **identity != plan.source_key));
-        for key in keys.into_iter().filter(|key| key.may_be_null()) {
-            let doing = "cannot look for rows without a key";
-            if columns::text(self.source, &key.any_without(), doing).await?.is_some() {
+        for key in keys {
+            if lack_key(self.source, key).await? {
                 let reason =
                     format!("the source has rows whose {} is null: they are not copied", key.label());
                 self.updated.note(format!("rows of {}", plan.table), reason);

@@ -13,6 +13,8 @@ use super::key::{Bound, Key, Stretch};
 use super::plan::TablePlan;
 use super::ranges::{Difference, Sides, compare, joined};
 use super::reconcile::live_rows;
+use super::settle::{source_of, speaks_of};
+use super::table::lack_key;
 use crate::adapters::ledger::Ledger;
 use crate::adapters::postgres::columns::{self, Column, columns_of};
 use crate::adapters::postgres::{Database, Session, catalog};
@@ -165,9 +167,7 @@ impl Ground {
         let has_bounds = columns::text(warehouse, has_bounds, "cannot look for the ledger").await?.is_some();
         if let Some(ledger) = ledger.filter(|_| has_bounds)
             && let Some(progress) = ledger.progress(&plan.table).await?
-            && progress.source == source_of(source, plan).await?
-            && progress.warehouse_oid == plan.warehouse_oid
-            && progress.key_columns.iter().map(String::as_str).eq(plan.source_key.names())
+            && speaks_of(&progress, plan, &source_of(&catalog::identity(source).await?, plan))
             && progress.settled.is_some()
         {
             return Ok(progress.settled);
@@ -211,12 +211,9 @@ impl Ground {
 
 /// Rows without a key are in no range.
 async fn rows_without(key: &Key, source: &mut Session) -> Result<Option<Remark>> {
-    if !key.may_be_null() {
-        return Ok(None);
-    }
-    let found = columns::text(source, &key.any_without(), "cannot look for rows without a key").await?;
     let text = format!("the source has rows whose {} is null: they are not compared", key.label());
-    Ok(found.map(|_| Remark::new(format!("table {}", key.table()), text)))
+    let remark = Remark::new(format!("table {}", key.table()), text);
+    Ok(lack_key(source, key).await?.then_some(remark))
 }
 
 /// Row security hides nothing: it fails instead.
@@ -322,11 +319,4 @@ fn find(written: &str, tables: &[TableName]) -> Result<TableName> {
         Error::new(ErrorKind::Configuration, problem)
             .hint("without --incremental, verify compares the tables that the full stage replaces")
     })
-}
-
-/// Which table of which source, as the ledger has it.
-async fn source_of(session: &mut Session, plan: &TablePlan) -> Result<String> {
-    let identity = catalog::identity(session).await?;
-    let system = identity.system_identifier.as_deref().unwrap_or("unknown");
-    Ok(format!("{system}/{}/{}", identity.database_oid, plan.source_oid))
 }
