@@ -1,25 +1,6 @@
 //! A source behind a pooler in transaction mode: rows arrive, the bound stays, and what was late arrives the next night.
 
-use nightferry::ids::Stage;
-use nightferry::outcome::StageOutcome;
-
 use crate::support::{Cluster, Pooler, TestNight, execute_on};
-
-const MODES: (&str, &str) = ("BACKUP_MODE", r#"{"answers":"incremental"}"#);
-
-async fn run_from(night: &TestNight, url: &str) -> StageOutcome {
-    night.run(Stage::IncrementalReplication, &[MODES, ("SOURCE_DATABASE_URL", url)]).await
-}
-
-async fn ids_and_settled(night: &TestNight) -> String {
-    night
-        .warehouse
-        .one(
-            "select string_agg(id::text, ' ' order by id) || ', settled ' ||
-                (select coalesce(settled[1], 'nowhere') from nightferry.increments where table_name = 'answers') from answers",
-        )
-        .await
-}
 
 #[tokio::test]
 async fn through_a_transaction_pooler_rows_arrive_and_the_bound_stays() {
@@ -29,15 +10,15 @@ async fn through_a_transaction_pooler_rows_arrive_and_the_bound_stays() {
     night.source_sql("insert into answers (note) select 'old' from generate_series(1, 3)").await;
     let pooler = Pooler::before(Cluster::of_sources(), &night.source);
     let pooled = pooler.leads_to(&night.source);
-    run_from(&night, night.source.url()).await;
-    assert_eq!(ids_and_settled(&night).await, "1 2 3, settled 3");
+    night.answers_from(&night.source).await;
+    assert_eq!(night.answers_and_settled().await, "1 2 3, settled 3");
 
     // An application behind the same pooler holds a server connection in its transaction.
     let mut first = pooled.connect().await;
     execute_on(&mut first, "begin; insert into answers (note) values ('late')").await;
     night.source_sql("insert into answers (note) values ('early')").await;
-    let outcome = run_from(&night, pooled.url()).await;
-    assert_eq!(ids_and_settled(&night).await, "1 2 3 5, settled 3");
+    let outcome = night.answers_from(&pooled).await;
+    assert_eq!(night.answers_and_settled().await, "1 2 3 5, settled 3");
     let says_so = outcome
         .skipped
         .iter()
@@ -45,8 +26,8 @@ async fn through_a_transaction_pooler_rows_arrive_and_the_bound_stays() {
     assert!(says_so, "{:?}", outcome.skipped);
 
     execute_on(&mut first, "commit").await;
-    assert_eq!(run_from(&night, pooled.url()).await.tables[0].rows, 1);
-    assert_eq!(ids_and_settled(&night).await, "1 2 3 4 5, settled 3");
-    assert_eq!(run_from(&night, night.source.url()).await.tables[0].rows, 0);
-    assert_eq!(ids_and_settled(&night).await, "1 2 3 4 5, settled 5");
+    assert_eq!(night.answers_from(&pooled).await.tables[0].rows, 1);
+    assert_eq!(night.answers_and_settled().await, "1 2 3 4 5, settled 3");
+    assert_eq!(night.answers_from(&night.source).await.tables[0].rows, 0);
+    assert_eq!(night.answers_and_settled().await, "1 2 3 4 5, settled 5");
 }

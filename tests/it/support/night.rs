@@ -144,6 +144,19 @@ impl TestNight {
         self.try_run(stage, extra).await.unwrap_or_else(|error| panic!("{stage} failed: {error}"))
     }
 
+    /// Runs the incremental stage on table `answers` from this source, which must end well.
+    pub(crate) async fn answers_from(&self, source: &TestDatabase) -> StageOutcome {
+        let extra = [("BACKUP_MODE", r#"{"answers":"incremental"}"#), ("SOURCE_DATABASE_URL", source.url())];
+        self.run(Stage::IncrementalReplication, &extra).await
+    }
+
+    /// The ids of the warehouse's table `answers`, and up to where it is settled.
+    pub(crate) async fn answers_and_settled(&self) -> String {
+        let sql = "select string_agg(id::text, ' ' order by id) || ', settled ' ||
+            (select coalesce(settled[1], 'nowhere') from nightferry.increments where table_name = 'answers') from answers";
+        self.warehouse.one(sql).await
+    }
+
     /// Runs the full stage, which must end well.
     pub(crate) async fn full(&self, extra: &[(&str, &str)]) -> StageOutcome {
         self.run(Stage::FullReplication, extra).await
