@@ -24,9 +24,8 @@ case ${1:-} in
   -*) usage >&2; exit 2 ;;
 esac
 
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=utils/postgres.sh
-source "$repository/utils/postgres.sh"
+# shellcheck source=utils/benchmark-ground.sh
+source "$(dirname "${BASH_SOURCE[0]}")/benchmark-ground.sh"
 
 scale=${1:-1}
 new_rows=${2:-1000000}
@@ -36,41 +35,11 @@ contenders=(peer ferry)
 [[ ${BY_HAND:-false} != true ]] || contenders+=(pipes)
 tables=(answers knowledge-elements)
 
-need_postgres
-PG_BIN_DIR=$(find_postgres)
-export PG_BIN_DIR
-if [[ -z ${NIGHTFERRY:-} ]]; then
-  (cd "$repository" && cargo build --release --locked --quiet)
-  target=${CARGO_TARGET_DIR:-target}
-  [[ $target == /* ]] || target=$repository/$target
-  NIGHTFERRY=$target/release/nightferry
-fi
-
-work=$(mktemp -d "${BENCH_DIR:-/tmp}/nightferry-incremental.XXXXXX")
-chmod 755 "$work"
+begin_benchmark incremental
 mkdir "$work/no-enrichment"
-running=
-clean_up() {
-  local status=$? name
-  trap - EXIT
-  trap '' INT TERM HUP
-  [[ -z $running ]] || kill "$running" 2>/dev/null || true
-  for name in source warehouse; do
-    stop_cluster "$work/$name" || echo "error: cannot stop the $name in $work" >&2
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-export PGPASSWORD=$CLUSTER_PASSWORD PGUSER=postgres PGHOST=127.0.0.1
-query() { PGOPTIONS='-c client_min_messages=warning' "$PG_BIN_DIR/psql" -X -q -At -v ON_ERROR_STOP=1 "$@"; }
+export PGUSER=postgres
 on_source() { query -p "$source_port" -d app "$@"; }
 on_warehouse() { query -p "$warehouse_port" -d dw "$@"; }
-now() { date +%s.%N; }
-minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a - b }'; }
 
 settings=(shared_buffers=256MB max_wal_size=4GB maintenance_work_mem=128MB autovacuum=off)
 source_port=$(free_port)

@@ -23,47 +23,17 @@ case ${1:-} in
   -*) usage >&2; exit 2 ;;
 esac
 
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=utils/postgres.sh
-source "$repository/utils/postgres.sh"
+# shellcheck source=utils/benchmark-ground.sh
+source "$(dirname "${BASH_SOURCE[0]}")/benchmark-ground.sh"
 
 scale=${1:-0.1}
 nights=${2:-3}
 views=${VIEWS:-200}
 readers=${READERS:-3}
 
-need_postgres
-PG_BIN_DIR=$(find_postgres)
-export PG_BIN_DIR
+keep_results() { [[ -z ${STATEMENTS:-} ]] || cp "$work/warehouse/server.log" "$STATEMENTS" 2>/dev/null; }
+begin_benchmark publish
 [[ -x $PG_BIN_DIR/pgbench ]] || { echo "error: there is no pgbench in $PG_BIN_DIR" >&2; exit 1; }
-if [[ -z ${NIGHTFERRY:-} ]]; then
-  (cd "$repository" && cargo build --release --locked --quiet)
-  target=${CARGO_TARGET_DIR:-target}
-  [[ $target == /* ]] || target=$repository/$target
-  NIGHTFERRY=$target/release/nightferry
-fi
-
-work=$(mktemp -d "${BENCH_DIR:-/tmp}/nightferry-publish.XXXXXX")
-chmod 755 "$work"
-reading=
-clean_up() {
-  local status=$? name
-  trap - EXIT
-  trap '' INT TERM HUP
-  [[ -z $reading ]] || kill "$reading" 2>/dev/null || true
-  [[ -z ${STATEMENTS:-} ]] || cp "$work/warehouse/server.log" "$STATEMENTS" 2>/dev/null || true
-  for name in source warehouse; do
-    stop_cluster "$work/$name" || echo "error: cannot stop the $name in $work" >&2
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-export PGPASSWORD=$CLUSTER_PASSWORD PGHOST=127.0.0.1
-query() { PGOPTIONS='-c client_min_messages=warning' "$PG_BIN_DIR/psql" -X -q -At -v ON_ERROR_STOP=1 "$@"; }
 on_warehouse() { query -p "$warehouse_port" -U analytics -d dw "$@"; }
 
 settings=(shared_buffers=256MB max_wal_size=4GB maintenance_work_mem=128MB)
@@ -133,7 +103,7 @@ echo 'select * from bi.v3;' >"$work/view.sql"
 echo 'select count(*) from bi.learners;' >"$work/learners.sql"
 "$PG_BIN_DIR/pgbench" -n -p "$warehouse_port" -U analyst -c "$readers" -j 1 -T 86400 -l --log-prefix="$work/reads" \
   -f "$work/join.sql" -f "$work/kept.sql" -f "$work/view.sql" -f "$work/learners.sql" dw >"$work/readers.out" 2>"$work/readers.err" &
-reading=$!
+running=$!
 
 publishes=()
 windows=()
@@ -153,8 +123,8 @@ done
 # What a reader met with, before all are sent home: their log is only whole when pgbench ends by itself.
 errors=$(grep -c ERROR "$work/readers.err" || true)
 query -p "$warehouse_port" -U postgres -d dw -c "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'pgbench'" >/dev/null
-wait "$reading" || true
-reading=
+wait "$running" || true
+running=
 
 # The slowest query, in milliseconds, that overlaps a time.
 slowest() {

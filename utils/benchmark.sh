@@ -22,9 +22,8 @@ case ${1:-} in
   -*) usage >&2; exit 2 ;;
 esac
 
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=utils/postgres.sh
-source "$repository/utils/postgres.sh"
+# shellcheck source=utils/benchmark-ground.sh
+source "$(dirname "${BASH_SOURCE[0]}")/benchmark-ground.sh"
 
 dataset=$(realpath "${1:-$repository/utils/dataset.sql}")
 scale=${2:-1}
@@ -32,40 +31,10 @@ rounds=${ROUNDS:-3}
 jobs=${JOBS:-2}
 [[ -r $dataset ]] || { usage >&2; exit 2; }
 
-need_postgres
-PG_BIN_DIR=$(find_postgres)
-export PG_BIN_DIR
-if [[ -z ${NIGHTFERRY:-} ]]; then
-  (cd "$repository" && cargo build --release --locked --quiet)
-  target=${CARGO_TARGET_DIR:-target}
-  [[ $target == /* ]] || target=$repository/$target
-  NIGHTFERRY=$target/release/nightferry
-fi
-
-work=$(mktemp -d "${BENCH_DIR:-/tmp}/nightferry-benchmark.XXXXXX")
-chmod 755 "$work"
+begin_benchmark benchmark
 mkdir "$work/no-enrichment"
 enrichment=$(realpath "${ENRICHMENT_DIR:-$work/no-enrichment}")
-running=
-clean_up() {
-  local status=$? name
-  trap - EXIT
-  trap '' INT TERM HUP
-  [[ -z $running ]] || kill "$running" 2>/dev/null || true
-  for name in source warehouse; do
-    stop_cluster "$work/$name" || echo "error: cannot stop the $name in $work" >&2
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-export PGPASSWORD=$CLUSTER_PASSWORD PGUSER=postgres PGHOST=127.0.0.1
-query() { PGOPTIONS='-c client_min_messages=warning' "$PG_BIN_DIR/psql" -X -q -At -v ON_ERROR_STOP=1 "$@"; }
-now() { date +%s.%N; }
-minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a - b }'; }
+export PGUSER=postgres
 
 settings=(shared_buffers=256MB max_wal_size=4GB maintenance_work_mem=128MB autovacuum=off)
 source_port=$(free_port)
