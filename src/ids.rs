@@ -1,4 +1,4 @@
-//! Names that everything above shares: the run of a night, and its four stages.
+//! Names that everything above shares: the run of a night, its four stages, and the jobs beside it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +16,13 @@ impl RunId {
     #[must_use]
     pub fn at(instant: DateTime<Utc>) -> Self {
         Self(instant.format("%Y%m%dT%H%M%SZ").to_string())
+    }
+
+    /// The run of this stage at this instant. A job beside the night has a run of its own, also where both begin in one second.
+    #[must_use]
+    pub fn of(stage: Stage, instant: DateTime<Utc>) -> Self {
+        let Self(night) = Self::at(instant);
+        if stage.is_of_night() { Self(night) } else { Self(format!("{night}-{stage}")) }
     }
 
     /// The text form.
@@ -37,7 +44,7 @@ impl From<String> for RunId {
     }
 }
 
-/// A stage of the night, in the order in which they run.
+/// A stage of the night, in the order in which they run, or a job beside it, which is a run of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -49,16 +56,36 @@ pub enum Stage {
     LearningContentReplication,
     /// The webhooks.
     Notification,
+    /// A dump of the source into the bucket; beside the night.
+    BackupPush,
+    /// The warehouse's schema into another database; beside the night.
+    SchemaExport,
 }
 
 impl Stage {
-    /// All stages in the order of the night.
-    pub const ALL: [Self; 4] = [
+    /// The stages of the night in their order.
+    pub const NIGHT: [Self; 4] = [
         Self::FullReplication,
         Self::IncrementalReplication,
         Self::LearningContentReplication,
         Self::Notification,
     ];
+
+    /// All that has a queue.
+    pub const ALL: [Self; 6] = [
+        Self::FullReplication,
+        Self::IncrementalReplication,
+        Self::LearningContentReplication,
+        Self::Notification,
+        Self::BackupPush,
+        Self::SchemaExport,
+    ];
+
+    /// Whether it is a part of the night, and not a job beside it.
+    #[must_use]
+    pub fn is_of_night(self) -> bool {
+        Self::NIGHT.contains(&self)
+    }
 
     /// The name on the command line, in the ledger and in logs.
     #[must_use]
@@ -68,6 +95,8 @@ impl Stage {
             Self::IncrementalReplication => "incremental-replication",
             Self::LearningContentReplication => "learning-content-replication",
             Self::Notification => "notification",
+            Self::BackupPush => "backup-push",
+            Self::SchemaExport => "schema-export",
         }
     }
 
@@ -79,6 +108,8 @@ impl Stage {
             Self::IncrementalReplication => "Incremental replication queue",
             Self::LearningContentReplication => "Learning Content replication queue",
             Self::Notification => "Notification queue",
+            Self::BackupPush => "Dump and push queue",
+            Self::SchemaExport => "Schema export queue",
         }
     }
 }
@@ -132,6 +163,13 @@ mod tests {
     fn a_run_is_named_after_its_utc_second() {
         let tick = Utc.with_ymd_and_hms(2026, 11, 20, 4, 10, 0).unwrap();
         assert_eq!(RunId::at(tick).as_str(), "20261120T041000Z");
+    }
+
+    #[test]
+    fn what_begins_in_the_second_of_a_night_is_another_run() {
+        let tick = Utc.with_ymd_and_hms(2026, 11, 20, 4, 10, 0).unwrap();
+        assert_eq!(RunId::of(Stage::Notification, tick), RunId::at(tick));
+        assert_eq!(RunId::of(Stage::BackupPush, tick).as_str(), "20261120T041000Z-backup-push");
     }
 
     #[test]

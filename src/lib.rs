@@ -3,7 +3,7 @@
 //! The rings, imports pointing down only:
 //! 1. entrances: `cli`, `web`;
 //! 2. orchestration: `jobs`;
-//! 3. capabilities, which know no sibling: `replication`;
+//! 3. capabilities, which know no sibling: `replication`, `vault`;
 //! 4. adapters, one outside thing each: `adapters`;
 //! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `clock`, `telemetry`.
 
@@ -18,4 +18,5 @@ pub mod jobs;
 pub mod outcome;
 pub mod replication;
 pub mod telemetry;
+pub mod vault;
 pub mod web;

@@ -42,14 +42,14 @@ enum What {
 impl What {
     fn stages(self) -> Vec<Stage> {
         match self {
-            Self::Night => Stage::ALL.to_vec(),
+            Self::Night => Stage::NIGHT.to_vec(),
             Self::One(stage) => vec![stage],
         }
     }
 }
 
 fn what() -> impl TypedValueParser<Value = What> {
-    let names = std::iter::once("night").chain(Stage::ALL.map(Stage::name));
+    let names = std::iter::once("night").chain(Stage::NIGHT.map(Stage::name));
     PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
         "night" => Ok(What::Night),
         name => name.parse().map(What::One),
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_night_is_the_four_stages_in_order() {
-        assert_eq!(parse("night").unwrap().stages(), Stage::ALL);
+        assert_eq!(parse("night").unwrap().stages(), Stage::NIGHT);
         assert_eq!(parse("notification").unwrap().stages(), [Stage::Notification]);
     }
 

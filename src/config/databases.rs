@@ -5,7 +5,8 @@ use std::fmt;
 
 use url::Url;
 
-use super::{BackupSource, Reader, nearest};
+use super::backup::BackupSource;
+use super::{Reader, nearest};
 
 /// What may stand behind the question mark: what sqlx's `PgConnectOptions` reads (and `options[name]`), which has all
 /// that goes to libpq.
@@ -205,7 +206,7 @@ impl Databases {
     }
 }
 
-fn read_url(reader: &mut Reader<'_>, variable: &'static str) -> Option<DatabaseUrl> {
+pub(super) fn read_url(reader: &mut Reader<'_>, variable: &'static str) -> Option<DatabaseUrl> {
     reader.parse(variable, None, |text| DatabaseUrl::parse(text).map(Some))
 }
 

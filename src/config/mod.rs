@@ -3,6 +3,7 @@
 //! A `.env` file in the working directory is read where it exists; it never overrides the environment.
 //! `sample.env` documents each variable; `tests/architecture.rs` holds the two together.
 
+mod backup;
 mod backup_mode;
 mod databases;
 mod notifications;
@@ -10,9 +11,13 @@ mod publishing;
 mod queue;
 mod reader;
 mod replication;
+mod s3;
+mod scalingo;
+mod schema_export;
 mod secret;
 mod services;
 
+pub use backup::{Backup, BackupSource, ObjectUrl, Push};
 pub use backup_mode::{BackupModes, Deletes, Increment, SchemaDrift, TableMode, Way};
 pub use databases::{DatabaseUrl, Databases};
 pub use notifications::{Endpoint, Notifications};
@@ -20,7 +25,10 @@ pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
 pub use queue::{OnInterrupted, Queue};
 pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
-pub use replication::{BackupSource, ForeignKeys, Replication};
+pub use replication::{ForeignKeys, Replication};
+pub use s3::S3;
+pub use scalingo::Scalingo;
+pub use schema_export::SchemaExport;
 pub use secret::Secret;
 pub use services::{Content, Log, LogFormat, Web};
 
@@ -33,6 +41,10 @@ pub struct Config {
     pub databases: Databases,
     /// How it is copied.
     pub replication: Replication,
+    /// Backups, read and pushed.
+    pub backup: Backup,
+    /// The export of the warehouse's schema.
+    pub schema_export: SchemaExport,
     /// The learning-content API.
     pub content: Content,
     /// Who is told.
@@ -48,9 +60,12 @@ impl Config {
     /// One configuration error that lists every problem, sorted by variable, each with what to do.
     pub fn load(variables: &Variables) -> Result<Self> {
         let mut reader = Reader::new(variables);
+        let databases = Databases::read(&mut reader);
         let config = Self {
             replication: Replication::read(&mut reader),
-            databases: Databases::read(&mut reader),
+            backup: Backup::read(&mut reader),
+            schema_export: SchemaExport::read(&mut reader, &databases),
+            databases,
             content: Content::read(&mut reader),
             notifications: Notifications::read(&mut reader),
             queue: Queue::read(&mut reader),
@@ -59,6 +74,14 @@ impl Config {
             reader.problem(
                 "SOURCE_DATABASE_URL",
                 "not set, but BACKUP_MODE has incremental tables: they are read from the source itself",
+            );
+        }
+        if config.backup.push.as_ref().is_some_and(|push| push.schedule.is_some())
+            && config.databases.source.is_none()
+        {
+            reader.problem(
+                "SOURCE_DATABASE_URL",
+                "not set, but BACKUP_PUSH_SCHEDULE is: it names what is dumped",
             );
         }
         reader.finish()?;

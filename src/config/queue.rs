@@ -67,7 +67,7 @@ fn default_schedule() -> Cron {
     parse_cron(DEFAULT_SCHEDULE).expect("the default schedule is a valid pattern")
 }
 
-fn parse_cron(text: &str) -> Result<Cron, String> {
+pub(super) fn parse_cron(text: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(text).map_err(|error| {
         format!("{text:?} is not a 5-field cron pattern ({error}): write minute hour day month weekday, as in {DEFAULT_SCHEDULE:?}")

@@ -1,4 +1,4 @@
-//! How the full and incremental stages copy: `BACKUP_SOURCE`, `BACKUP_MODE`, `RESTORE_FK_CONSTRAINTS`,
+//! How the full and incremental stages copy: `BACKUP_MODE`, `RESTORE_FK_CONSTRAINTS`,
 //! `SCHEMA_DRIFT`,
 //! `INCREMENTAL_SETTLE_TIMEOUT`, `PG_RESTORE_JOBS`, `PG_BIN_DIR`, `ENRICHMENT_DIR`, `WORK_DIR`.
 
@@ -6,31 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{BackupModes, Publishing, Reader, SchemaDrift};
-
-/// Where the full stage reads from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackupSource {
-    /// The source database itself.
-    Live,
-    /// A pg_dump archive: a custom-format file or a directory.
-    Path(PathBuf),
-}
-
-impl BackupSource {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "live" => Ok(Self::Live),
-            "scalingo" => {
-                Err("scalingo is not supported yet: write live or the path of a pg_dump archive".to_owned())
-            }
-            _ if text.contains("://") => {
-                let scheme = text.split("://").next().unwrap_or_default();
-                Err(format!("{scheme}:// is not supported yet: write live or the path of a pg_dump archive"))
-            }
-            _ => Ok(Self::Path(PathBuf::from(text))),
-        }
-    }
-}
 
 /// `RESTORE_FK_CONSTRAINTS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +21,6 @@ pub enum ForeignKeys {
 /// The settings of the two replication stages.
 #[derive(Debug, Clone)]
 pub struct Replication {
-    /// Where the full stage reads from.
-    pub backup_source: BackupSource,
     /// The tables that are not simply replaced.
     pub modes: BackupModes,
     /// What becomes of columns that changed in the source, in tables that are not replaced.
@@ -64,14 +37,13 @@ pub struct Replication {
     pub publishing: Publishing,
     /// The folder of enrichment files.
     pub enrichment_dir: PathBuf,
-    /// The folder for temporary files (the schema archive of a live source).
+    /// The folder for temporary files, and for backups while they are read.
     pub work_dir: PathBuf,
 }
 
 impl Replication {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            backup_source: reader.parse("BACKUP_SOURCE", BackupSource::Live, BackupSource::parse),
             modes: reader.parse("BACKUP_MODE", BackupModes::default(), BackupModes::parse),
             drift: reader.choice("SCHEMA_DRIFT", SchemaDrift::Add, &SchemaDrift::WORDS),
             settle_timeout: reader.duration("INCREMENTAL_SETTLE_TIMEOUT", Duration::from_secs(60)),

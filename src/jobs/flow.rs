@@ -50,8 +50,8 @@ impl Policy {
 
 /// The stage after this one, none after the last.
 pub(super) fn following(stage: Stage) -> Option<Stage> {
-    let place = Stage::ALL.iter().position(|candidate| *candidate == stage)?;
-    Stage::ALL.get(place + 1).copied()
+    let place = Stage::NIGHT.iter().position(|candidate| *candidate == stage)?;
+    Stage::NIGHT.get(place + 1).copied()
 }
 
 /// What follows the end of a try of a stage. `attempt` counts from 1; `jitter` is a number from 0 to 1.
@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(next(Stage::IncrementalReplication), Next::Push(Stage::LearningContentReplication));
         assert_eq!(next(Stage::LearningContentReplication), Next::Push(Stage::Notification));
         assert_eq!(next(Stage::Notification), Next::Done);
+        assert_eq!((next(Stage::BackupPush), next(Stage::SchemaExport)), (Next::Done, Next::Done));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::{RunId, Stage};
 use crate::outcome::{StageOutcome, millis};
-use crate::replication;
+use crate::{replication, vault};
 
 /// The ledger's last words of a stage are waited for so long, and tried again so often: what cannot be written is not
 /// worth a night.
@@ -37,6 +37,8 @@ pub(super) fn real() -> Stages {
                     Box::pin(replication::content::run(&config, &recorder)).await
                 }
                 Stage::Notification => replication::notify::run(&config, &recorder).await,
+                Stage::BackupPush => Box::pin(vault::push::run(&config, &recorder)).await,
+                Stage::SchemaExport => Box::pin(replication::schema_export::run(&config, &recorder)).await,
             }
         }
         .boxed()

@@ -15,5 +15,6 @@ pub mod plan;
 pub mod preflight;
 pub mod publishing;
 pub mod rollback;
+pub mod schema_export;
 mod several;
 pub mod tables;

@@ -1,5 +1,6 @@
 //! The ledger: nightferry's own schema in the warehouse, and the recorder through which stages write to it.
 
+mod backups;
 mod content;
 mod deliveries;
 mod generations;
@@ -10,6 +11,7 @@ mod source_columns;
 mod store;
 mod written;
 
+pub use backups::{PushedBackup, SourceBackup};
 pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use increments::{OpenBound, Progress, claim, record_progress};

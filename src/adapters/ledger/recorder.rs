@@ -42,6 +42,10 @@ impl Recorder {
         &self.run
     }
 
+    pub(super) fn key(&self) -> (&RunId, Stage, i32) {
+        (&self.run, self.stage, self.attempt)
+    }
+
     /// Runs a step: one log line and one ledger entry when it starts, and when it ends.
     ///
     /// # Errors
@@ -99,7 +103,7 @@ impl Recorder {
             "{}",
             events::TABLE_COPIED
         );
-        self.ledger.write_table((&self.run, self.stage, self.attempt), &table).await?;
+        self.ledger.write_table(self.key(), &table).await?;
         self.with(|outcome| outcome.tables.push(table));
         Ok(())
     }

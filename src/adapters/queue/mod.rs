@@ -1,4 +1,4 @@
-//! The queues: one per stage, in Redis where `REDIS_URL` is set, else in a file on this machine.
+//! The queues: one per stage and per job beside the night, in Redis where `REDIS_URL` is set, else in a file on this machine.
 //!
 //! apalis is the transport and nothing more: a job is pushed under a fixed id, may have to wait, is handed to one live
 //! worker, is acknowledged, and comes back when its worker died. The chain of the night, retries and what becomes of
@@ -30,7 +30,7 @@ use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{RunId, Stage};
 
-/// The four queues. Cloning is cheap.
+/// The queues. Cloning is cheap.
 #[derive(Clone)]
 pub struct Queues(Place);
 

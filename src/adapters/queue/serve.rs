@@ -38,7 +38,7 @@ const LOOK_FOR_STRANDED_EVERY: Duration = Duration::from_secs(5);
 type Busy = Arc<AtomicBool>;
 
 impl Queues {
-    /// Serves the four queues, one job of each at a time, until `stop`. A worker that dies is built again under a new
+    /// Serves the queues, one job of each at a time, until `stop`. A worker that dies is built again under a new
     /// name: the store takes two workers of one name for one, and refuses the second for as long as the first was
     /// seen lately. Returns within [`STOP_LIMIT`] after `stop`; a job that is not finished by then is dropped, and
     /// will be delivered again.

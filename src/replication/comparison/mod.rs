@@ -136,9 +136,9 @@ pub async fn compare(config: &Config, request: &Request) -> Result<Comparison> {
             )
         }));
     }
-    let mut compared = match &config.replication.backup_source {
+    let mut compared = match &config.backup.source {
         BackupSource::Live => live::compare(config, request, ledger.as_ref(), warehouse).await?,
-        BackupSource::Path(_) => written::compare(config, request, ledger.as_ref(), warehouse).await?,
+        _ => written::compare(config, request, ledger.as_ref(), warehouse).await?,
     };
     notes.append(&mut compared.notes);
     compared.notes = notes;

@@ -63,9 +63,10 @@ impl Source {
     /// It cannot be reached or read, the tools do not fit its version, or `WORK_DIR` cannot be written to.
     pub async fn open(config: &Config, tools: &Tools) -> Result<Self> {
         check_folder(&config.replication.work_dir).await?;
-        match &config.replication.backup_source {
+        match &config.backup.source {
             BackupSource::Live => Self::open_live(config, tools).await,
             BackupSource::Path(path) => Self::open_archive(path, tools, &config.replication.work_dir).await,
+            source => Err(Error::new(ErrorKind::Configuration, format!("{} is not read yet", source.kind()))),
         }
     }
 
