@@ -7,6 +7,7 @@
 mod archive;
 mod archives;
 mod broken_dependents;
+mod bucket;
 mod cli;
 mod comparing;
 mod content;

@@ -3,12 +3,18 @@
 //! A server of files ([`Remote`]) is asked for ranges of bytes and nothing else: parallel reading, going on after a cut and the check of
 //! what came are the same for a bucket and for an HTTP server.
 
+pub mod backup_name;
+mod passing;
+pub mod s3;
+
 use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+
+pub use passing::{from_io, into_io};
 
 use crate::error::Result;
 

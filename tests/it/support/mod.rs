@@ -8,6 +8,7 @@ mod night;
 mod peers;
 mod pooler;
 mod redis;
+pub(crate) mod s3;
 mod standby;
 pub(crate) mod standing;
 mod wait;
