@@ -1,6 +1,7 @@
 //! The HTTP peers: the learning-content API and the webhooks. Errors name a peer's host, never its URL.
 
 pub mod content_api;
+pub mod scalingo;
 pub mod webhook;
 
 use std::time::Duration;
