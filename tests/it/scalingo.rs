@@ -1,12 +1,15 @@
 //! The provider's API: what it answers, every refusal that it documents, tokens and links that expire, and secrets that are nowhere.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use futures::TryStreamExt;
 use nightferry::adapters::http::scalingo::{BackupFile, Database};
-use nightferry::adapters::objects::{BackupState, Object, Remote};
+use nightferry::adapters::objects::{BackupState, Download, Object, Pace, Remote};
 use nightferry::config::Secret;
 use nightferry::error::{Error, ErrorKind};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use wiremock::ResponseTemplate;
 
 use crate::support::ScalingoApi;
@@ -284,15 +287,30 @@ async fn readers_that_find_the_link_expired_at_once_ask_for_one_new_one() {
     let api = ScalingoApi::start().await;
     let (file, bytes) = archive(&api, 400).await;
     let object = file.look().await.unwrap();
-    // The link that all of them hold is refused from now on; the next one is not.
-    api.let_links_expire_after(0);
-    let refused = read(&file, &object, 0, 100).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Rejected);
     let before = api.asked("/archive").await;
-    api.let_next_links_live();
+    api.expire_link();
     let parts = (0..4).map(|part| read(&file, &object, part * 100, part * 100 + 100));
     assert_eq!(futures::future::try_join_all(parts).await.unwrap().concat(), bytes);
     assert_eq!(api.asked("/archive").await, before + 1);
+}
+
+#[tokio::test]
+async fn a_download_goes_on_when_link_and_tokens_expire_in_the_middle() {
+    let api = ScalingoApi::start().await;
+    let (file, bytes) = archive(&api, 3 << 20).await;
+    let object = file.look().await.unwrap();
+    let pace = Pace { part_bytes: 64 << 10, ..Pace::default() };
+    let mut download = Download::with_pace(Arc::new(file), object, pace);
+    let mut got = vec![0; 100_000];
+    download.read_exact(&mut got).await.unwrap();
+
+    // No more than a few parts are ahead of the reader: most of the archive is asked for from now on.
+    api.expire_link();
+    api.expire_tokens();
+    download.read_to_end(&mut got).await.unwrap();
+
+    assert!(got == bytes, "{} of {} bytes", got.len(), bytes.len());
+    assert_eq!((api.asked("/exchange").await, api.asked("/archive").await), (2, 3));
 }
 
 #[tokio::test]

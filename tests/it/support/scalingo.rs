@@ -140,9 +140,11 @@ impl ScalingoApi {
         state.reads_left = Some(reads);
     }
 
-    /// The links that are given from now on can be read any number of times. The one there is stays as it is.
-    pub(crate) fn let_next_links_live(&self) {
-        self.state().reads_of_a_link = None;
+    /// The link that was given last is refused from now on. The next ones are not.
+    pub(crate) fn expire_link(&self) {
+        let mut state = self.state();
+        state.reads_of_a_link = None;
+        state.reads_left = Some(0);
     }
 
     /// How many requests there were whose path ends so.

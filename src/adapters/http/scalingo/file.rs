@@ -6,8 +6,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::Database;
-use super::reading::HttpFile;
 use super::renewed::Renewed;
+use crate::adapters::http::file::HttpFile;
 use crate::adapters::objects::{Backup, Body, Object, Remote};
 use crate::error::{ErrorKind, Result};
 
@@ -34,7 +34,7 @@ impl BackupFile {
                     "the link to the backup has expired: a new one was asked for"
                 );
             }
-            HttpFile::new(url, &self.name)
+            HttpFile::new(url, self.name.as_str())
         };
         self.linked.value(refused, get).await
     }

@@ -6,7 +6,6 @@
 mod addons;
 mod answer;
 mod file;
-mod reading;
 mod renewed;
 
 use std::sync::Arc;

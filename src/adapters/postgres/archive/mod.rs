@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use copy_statement::CopyStatement;
 pub use entry::{Entry, Section};
+pub(in crate::adapters) use header::not_an_archive;
 pub use header::{Format, FormatVersion, Header};
 pub use kind::EntryKind;
 

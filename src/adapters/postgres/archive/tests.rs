@@ -118,7 +118,9 @@ fn what_is_no_archive_is_named() {
     tar.extend(b"ustar  \0");
     tar.resize(1024, 0);
     for (bytes, expected) in [
-        (&b""[..], "it is not a pg_dump archive"),
+        (&b""[..], "it is empty"),
+        (b"\n<!DOCTYPE html><html>", "it is a page of HTML or XML"),
+        (b"<?xml version='1.0'?><Error>", "it is a page of HTML or XML"),
         (b"PGD", "it is not a pg_dump archive"),
         (b"\x7fELF......", "it is not a pg_dump archive"),
         (b"--\n-- PostgreSQL database dump\n--\n", "it is a plain SQL dump"),
