@@ -34,6 +34,7 @@ mod queue_chain;
 mod readers;
 mod reconcile;
 mod rollback;
+mod scalingo;
 mod second_night;
 mod settled;
 mod standby;

@@ -3,12 +3,20 @@
 //! A server of files ([`Remote`]) is asked for ranges of bytes and nothing else: parallel reading, going on after a cut and the check of
 //! what came are the same for a bucket and for an HTTP server.
 
+mod download;
+mod passing;
+mod wrapping;
+
 use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+
+pub use download::{Download, Pace, Progress};
+pub use passing::{from_io, into_io};
+pub use wrapping::{Unwrapped, unwrap};
 
 use crate::error::Result;
 
