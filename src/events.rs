@@ -44,11 +44,11 @@ pub const JOB_RETRY: &str = "job.retry";
 pub const JOB_DEFERRED: &str = "job.deferred";
 /// A run ended; fields `run`, `status`.
 pub const RUN_ENDED: &str = "run.ended";
-/// When the next night starts; field `at`.
+/// When a scheduled stage starts next; fields `stage`, `at`.
 pub const SCHEDULE_NEXT: &str = "schedule.next";
-/// A night was put on its queue; fields `run`, `new` (false: another worker was first).
+/// A night, or a job beside it, was put on its queue; fields `run`, `new` (false: another worker was first).
 pub const SCHEDULE_TICK: &str = "schedule.tick";
-/// A night was left out since its time had long passed; field `run`.
+/// A night, or a job beside it, was left out since its time had long passed; field `run`.
 pub const SCHEDULE_MISSED: &str = "schedule.missed";
 /// The web process listens; field `port`.
 pub const WEB_STARTED: &str = "web.started";

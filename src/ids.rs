@@ -25,6 +25,12 @@ impl RunId {
         if stage.is_of_night() { Self(night) } else { Self(format!("{night}-{stage}")) }
     }
 
+    /// The job beside the night that this run is of; none where it is a night.
+    #[must_use]
+    pub fn beside(&self) -> Option<Stage> {
+        self.0.split_once('-').and_then(|(_, stage)| stage.parse().ok())
+    }
+
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -85,6 +91,12 @@ impl Stage {
     #[must_use]
     pub fn is_of_night(self) -> bool {
         Self::NIGHT.contains(&self)
+    }
+
+    /// Whether nothing else may be at work on the warehouse meanwhile. A push only reads the source: no night waits for it, and it waits for none.
+    #[must_use]
+    pub fn needs_warehouse(self) -> bool {
+        self != Self::BackupPush
     }
 
     /// The name on the command line, in the ledger and in logs.
@@ -169,7 +181,9 @@ mod tests {
     fn what_begins_in_the_second_of_a_night_is_another_run() {
         let tick = Utc.with_ymd_and_hms(2026, 11, 20, 4, 10, 0).unwrap();
         assert_eq!(RunId::of(Stage::Notification, tick), RunId::at(tick));
-        assert_eq!(RunId::of(Stage::BackupPush, tick).as_str(), "20261120T041000Z-backup-push");
+        let push = RunId::of(Stage::BackupPush, tick);
+        assert_eq!(push.as_str(), "20261120T041000Z-backup-push");
+        assert_eq!((push.beside(), RunId::at(tick).beside()), (Some(Stage::BackupPush), None));
     }
 
     #[test]

@@ -82,6 +82,28 @@ fn backoff(first: Duration, attempt: u32, jitter: f64) -> Duration {
     doubled.min(LONGEST_DELAY).mul_f64(0.9 + 0.2 * jitter.clamp(0.0, 1.0)).min(LONGEST_DELAY)
 }
 
+/// What an open run of others means for a job that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Other {
+    /// Nothing: they may be open side by side.
+    Beside,
+    /// The job begins once the other has ended.
+    First,
+    /// Nobody is at work on it: where it has no job left either, it died.
+    Idle,
+}
+
+/// `of` is the job beside the night that the other run is of, none for a night. A night waits for a night and an export too, since between two
+/// stages the warehouse is not whole; nothing waits for an export or a push that is to be tried again. Whether a run is dead is known to those who hold
+/// the lock that it would need.
+pub(super) fn other(begins: Stage, of: Option<Stage>) -> Other {
+    match of {
+        None if begins.needs_warehouse() => Other::First,
+        Some(stage) if stage.needs_warehouse() == begins.needs_warehouse() => Other::Idle,
+        _ => Other::Beside,
+    }
+}
+
 /// What became of an earlier delivery of a job, asked while the warehouse is held: nobody is at work on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -167,6 +189,17 @@ mod tests {
         assert_eq!(seconds(5, 0.5), 160.0);
         assert_eq!((seconds(10, 0.5), seconds(100, 1.0)), (3600.0, 3600.0));
         assert_eq!(backoff(Duration::ZERO, 100, 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_night_keeps_nights_and_exports_waiting_and_a_push_nobody() {
+        let (push, export) = (Stage::BackupPush, Stage::SchemaExport);
+        assert_eq!(
+            (other(FULL, None), other(export, None), other(push, None)),
+            (Other::First, Other::First, Other::Beside)
+        );
+        assert_eq!((other(FULL, Some(export)), other(export, Some(export))), (Other::Idle, Other::Idle));
+        assert_eq!((other(FULL, Some(push)), other(push, Some(push))), (Other::Beside, Other::Idle));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::run::{Ground, close, holder};
+use super::flow::{self, Other};
+use super::run::{Ground, close, holder, take};
 use super::{Jobs, Outcomes};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -46,7 +47,7 @@ pub(super) async fn holding<T>(
     let mut lock = WarehouseLock::acquire(&database, &holder, Some(WAIT)).await?;
     let work = async {
         let ledger = Ledger::open(&database).await?;
-        close_dead_commands(&ledger).await?;
+        close_dead_commands(&ledger, Stage::FullReplication).await?;
         work(&database, &ledger).await
     };
     let result = tokio::select! {
@@ -65,14 +66,15 @@ async fn hold(
     stop: &CancellationToken,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let run = RunId::at(clock::now());
+    let Some(&first) = stages.first() else { return Ok(()) };
+    let run = RunId::of(first, clock::now());
     let what = if let [stage] = stages { stage.name() } else { "night" };
     let database = jobs.warehouse()?;
     two_databases(&jobs.config).await?;
-    let mut lock = WarehouseLock::acquire(&database, &holder(&run, what), Some(WAIT)).await?;
+    let mut lock = take(&database, first, &holder(&run, what), Some(WAIT)).await?;
     let result = async {
         let ledger = Arc::new(Ledger::open(&database).await?);
-        close_dead_commands(&ledger).await?;
+        close_dead_commands(&ledger, first).await?;
         ledger.begin_run(&run, origin, &host_name()).await?;
         let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop };
         let result = in_order(&mut ground, &run, stages, outcomes).await;
@@ -103,9 +105,12 @@ async fn in_order(
 
 /// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open
 /// has died. A night of the queue may be between two stages; it is left alone, and only said.
-async fn close_dead_commands(ledger: &Ledger) -> Result<()> {
+async fn close_dead_commands(ledger: &Ledger, begins: Stage) -> Result<()> {
     for open in ledger.open_runs().await? {
         let run = RunId::from(open.run_id);
+        if flow::other(begins, run.beside()) == Other::Beside {
+            continue;
+        }
         if open.origin == Origin::Command.name() {
             ledger.end_run(&run, (Status::Interrupted, None)).await?;
         } else {

@@ -1,7 +1,7 @@
 //! The jobs of a warehouse: what follows what, one at a time, from the command line or from the queue.
 //!
 //! - [`run_now`] does stages in the foreground, without any queue.
-//! - [`restart`] puts a stage on its queue; the chain goes on from there.
+//! - [`restart`] puts a stage on its queue; the chain goes on from there. A push and an export of the schema are chains of one.
 //! - [`repair`] copies what differs in the tables of the incremental stage, in the foreground.
 //! - [`roll_back`] makes the previous generation live again, in the foreground.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
@@ -138,7 +138,7 @@ impl Jobs {
     /// Those of [`restart`].
     pub async fn restart(&self, stage: Stage) -> Result<RunId> {
         let queues = Queues::open(&self.config.queue).await?;
-        let run = free_run(&queues).await?;
+        let run = free_run(&queues, stage).await?;
         if queues.push(&Job::first(run.clone(), stage, Origin::Restart), Duration::ZERO).await? {
             return Ok(run);
         }
@@ -155,7 +155,7 @@ impl Jobs {
         // A schedule that cannot go on ends the worker, so that somebody sees it.
         let stop = stop.child_token();
         let schedule = async {
-            let result = schedule::keep(&self.config.queue, &queues, &stop).await;
+            let result = schedule::keep_all(&self.config, &queues, &stop).await;
             stop.cancel();
             result
         };
@@ -170,10 +170,10 @@ impl Jobs {
 }
 
 /// A run of which no job exists: two runs that begin in the same second must not share their names.
-async fn free_run(queues: &Queues) -> Result<RunId> {
+async fn free_run(queues: &Queues, stage: Stage) -> Result<RunId> {
     let mut instant = clock::now();
     loop {
-        let run = RunId::at(instant);
+        let run = RunId::of(stage, instant);
         let mut taken = false;
         for stage in Stage::ALL {
             taken |= queues.exists(&Job::first(run.clone(), stage, Origin::Restart)).await?;

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::Jobs;
-use super::flow::{self, Found, Next, Policy};
-use super::run::{Ground, close, holder, interrupted, log_failure};
+use super::flow::{self, Found, Next, Other, Policy};
+use super::run::{Ground, close, holder, interrupted, log_failure, take};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
@@ -78,7 +78,7 @@ impl Worker {
         let lock = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.put_back(&job, Duration::ZERO).await,
-            lock = WarehouseLock::acquire(&self.database, &holder, None) => lock,
+            lock = take(&self.database, job.stage, &holder, None) => lock,
         };
         match lock {
             Ok(mut lock) => {
@@ -140,11 +140,18 @@ impl Worker {
         if !open.iter().any(|run| run.run_id == job.run.as_str()) {
             for other in open {
                 let other = RunId::from(other.run_id);
+                let meaning = flow::other(job.stage, other.beside());
+                if meaning == Other::Beside {
+                    continue;
+                }
                 if self.queues.is_alive(&other).await? {
+                    if meaning == Other::Idle {
+                        continue;
+                    }
                     tracing::info!(run = %job.run, open = %other, delay_ms = millis(self.jobs.defer), "{}", events::JOB_DEFERRED);
                     return Ok(Begin::Later);
                 }
-                // We hold the warehouse, and no job of it is left: it died without a word.
+                // We hold what it needs, and no job of it is left: it died without a word.
                 ledger.end_run(&other, (Status::Interrupted, None)).await?;
             }
         }

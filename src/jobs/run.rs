@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Jobs, Stages};
 use crate::adapters::ledger::{Ledger, Recorder, Status};
-use crate::adapters::postgres::WarehouseLock;
+use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::{RunId, Stage};
@@ -125,6 +125,20 @@ where
         } else {
             tokio::time::sleep(CLOSE_PAUSE).await;
         }
+    }
+}
+
+/// Takes what a stage needs to itself: the warehouse, or the turn to push.
+pub(super) async fn take(
+    database: &Database,
+    stage: Stage,
+    holder: &str,
+    wait: Option<Duration>,
+) -> Result<WarehouseLock> {
+    if stage.needs_warehouse() {
+        WarehouseLock::acquire(database, holder, wait).await
+    } else {
+        WarehouseLock::acquire_push(database, holder, wait).await
     }
 }
 

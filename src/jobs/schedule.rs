@@ -1,4 +1,4 @@
-//! The schedule: a loop that pushes the first job of a night when its time has come.
+//! The schedule: loops that push the first job of a night, and the jobs beside it, when their time has come.
 //!
 //! Nothing of it is stored, so a changed `SCHEDULE` leaves nothing behind. The job's name is the tick's UTC second:
 //! of several workers that see the same tick, one starts the night.
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::ledger::Origin;
 use crate::adapters::queue::{Job, Queues};
 use crate::clock;
-use crate::config::Queue;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::{RunId, Stage};
@@ -37,8 +37,11 @@ pub fn next_tick(pattern: &Cron, timezone: Tz, now: DateTime<Utc>) -> Result<Dat
     let mut from = now.with_timezone(&timezone).trunc_subsecs(0);
     loop {
         let tick = pattern.find_next_occurrence(&from, false).map_err(|error| {
-            Error::new(ErrorKind::Configuration, format!("SCHEDULE {:?} has no next time", pattern.as_str()))
-                .because(error)
+            Error::new(
+                ErrorKind::Configuration,
+                format!("the schedule {:?} has no next time", pattern.as_str()),
+            )
+            .because(error)
         })?;
         if tick > now {
             return Ok(tick.with_timezone(&Utc));
@@ -48,21 +51,41 @@ pub fn next_tick(pattern: &Cron, timezone: Tz, now: DateTime<Utc>) -> Result<Dat
     }
 }
 
-/// Pushes each night's first job, until `stop`.
+/// Keeps the schedules that are set, until `stop`.
 ///
 /// # Errors
-/// The pattern names no time any more.
-pub(super) async fn keep(config: &Queue, queues: &Queues, stop: &CancellationToken) -> Result<()> {
+/// A pattern names no time any more.
+pub(super) async fn keep_all(config: &Config, queues: &Queues, stop: &CancellationToken) -> Result<()> {
+    let push = config.backup.push.as_ref().and_then(|push| push.schedule.as_ref());
+    let schedules = [
+        (Stage::FullReplication, Some(&config.queue.schedule)),
+        (Stage::BackupPush, push),
+        (Stage::SchemaExport, config.schema_export.schedule.as_ref()),
+    ];
+    let kept = schedules.into_iter().filter_map(|(stage, pattern)| {
+        pattern.map(|pattern| keep(stage, pattern, config.queue.timezone, queues, stop))
+    });
+    futures::future::try_join_all(kept).await.map(|_| ())
+}
+
+/// Pushes the stage's first job at each time that the pattern names.
+async fn keep(
+    stage: Stage,
+    pattern: &Cron,
+    timezone: Tz,
+    queues: &Queues,
+    stop: &CancellationToken,
+) -> Result<()> {
     let mut after = clock::now();
     loop {
-        let tick = next_tick(&config.schedule, config.timezone, after)?;
-        tracing::info!(at = %tick.with_timezone(&config.timezone), "{}", events::SCHEDULE_NEXT);
+        let tick = next_tick(pattern, timezone, after)?;
+        tracing::info!(%stage, at = %tick.with_timezone(&timezone), "{}", events::SCHEDULE_NEXT);
         tokio::select! {
             () = reach(tick) => {}
             () = stop.cancelled() => return Ok(()),
         }
         tokio::select! {
-            () = start(queues, tick) => {}
+            () = start(stage, queues, tick) => {}
             () = stop.cancelled() => return Ok(()),
         }
         after = tick.max(clock::now() - TOO_LATE);
@@ -78,8 +101,8 @@ async fn reach(tick: DateTime<Utc>) {
     }
 }
 
-async fn start(queues: &Queues, tick: DateTime<Utc>) {
-    let job = Job::first(RunId::at(tick), Stage::FullReplication, Origin::Schedule);
+async fn start(stage: Stage, queues: &Queues, tick: DateTime<Utc>) {
+    let job = Job::first(RunId::of(stage, tick), stage, Origin::Schedule);
     loop {
         if clock::now() - tick > TOO_LATE {
             tracing::warn!(run = %job.run, "{}", events::SCHEDULE_MISSED);
@@ -93,7 +116,7 @@ async fn start(queues: &Queues, tick: DateTime<Utc>) {
             Err(error) => tracing::error!(
                 error.kind = error.kind().name(),
                 error.message = %error,
-                "the night could not be put on its queue, trying again"
+                "a scheduled job could not be put on its queue, trying again"
             ),
         }
         tokio::time::sleep(TRY_AGAIN).await;

@@ -35,6 +35,7 @@ mod queue_chain;
 mod readers;
 mod reconcile;
 mod rollback;
+mod scalingo;
 mod second_night;
 mod settled;
 mod standby;

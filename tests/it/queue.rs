@@ -56,6 +56,7 @@ on_each_store! {
     a_job_that_waits_for_the_warehouse_is_put_back_when_the_worker_stops
     a_stage_that_had_ended_when_its_worker_died_is_only_handed_over
     a_job_that_was_followed_when_its_worker_died_is_only_acknowledged
+    a_push_runs_beside_a_night_and_an_export_after_it
 }
 
 async fn the_four_stages_run_in_order_once(chain: Chain) {
@@ -243,19 +244,49 @@ async fn a_job_whose_worker_died_comes_back_and_is_not_run_again(chain: Chain) {
     worker.stop().await;
 }
 
+/// Ends the session that holds the warehouse.
+async fn let_go_of_the_warehouse(chain: &Chain) {
+    let holder = "select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
+                  where locktype = 'advisory' and granted and datname = current_database()";
+    chain.night.warehouse.execute(holder).await;
+}
+
 async fn a_stage_is_cut_short_when_the_warehouse_lets_go_and_tried_again(chain: Chain) {
     let chain = chain.with("EXPONENTIAL_RETRY_DELAY", "0").act(Full, &[Act::Hang]);
     let worker = chain.worker();
     let run = chain.restart(Full).await;
     chain.started(1).await;
-    let holder = "select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-                  where locktype = 'advisory' and granted and datname = current_database()";
-    chain.night.warehouse.execute(holder).await;
+    let_go_of_the_warehouse(&chain).await;
     chain.ended(&run, Notify).await;
     assert_eq!(chain.attempts_of(&run, Full).await, ["1|failed", "2|succeeded"]);
     let error = chain.ended(&run, Full).await[0].error.clone().unwrap();
     assert!(error.starts_with("the lock on the warehouse was lost"), "{error}");
     assert_eq!(chain.seen.lock().unwrap().most_at_work, 1);
+    worker.stop().await;
+}
+
+async fn a_push_runs_beside_a_night_and_an_export_after_it(chain: Chain) {
+    let chain = chain.with("EXPONENTIAL_RETRY_DELAY", "0").act(Full, &[Act::Hang]);
+    let worker = chain.worker();
+    let night = chain.restart(Full).await;
+    chain.started(1).await;
+    let export = chain.restart(Stage::SchemaExport).await;
+    let push = chain.restart(Stage::BackupPush).await;
+    chain.ended(&push, Stage::BackupPush).await;
+    assert_eq!(chain.attempts_of(&push, Stage::BackupPush).await, ["1|succeeded"]);
+    assert_eq!(chain.attempts_of(&night, Full).await, ["1|running"], "the push left the night alone");
+    assert!(chain.stages_seen(&export).is_empty());
+    let_go_of_the_warehouse(&chain).await;
+    chain.ended(&export, Stage::SchemaExport).await;
+    let order: Vec<Stage> = chain.seen.lock().unwrap().started.iter().map(|(_, stage, _)| *stage).collect();
+    assert_eq!(
+        order,
+        [Full, Stage::BackupPush, Full, Incremental, Content, Notify, Stage::SchemaExport],
+        "between two stages of a night the warehouse is not whole"
+    );
+    for run in [&night, &push, &export] {
+        assert_eq!(chain.ledger_of(run).await, "succeeded|", "{run}");
+    }
     worker.stop().await;
 }
 

@@ -1,30 +1,38 @@
-//! The HTTP peers: the learning-content API and the webhooks. Errors name a peer's host, never its URL.
+//! The HTTP peers: the learning-content API, the webhooks, files. Errors name a peer's host, never its URL.
 
 pub mod content_api;
+pub mod file;
+pub mod scalingo;
 pub mod webhook;
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, header, redirect};
+use reqwest::{Client, ClientBuilder, StatusCode, header, redirect};
 
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A client whose every request, answer included, has a time limit.
 fn client(timeout: Duration, redirects: redirect::Policy) -> Result<Client> {
+    build(client_builder(redirects).timeout(timeout))
+}
+
+/// What every client has. Without a time limit, which the caller sets as fits.
+fn client_builder(redirects: redirect::Policy) -> ClientBuilder {
     // Fails only where one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("nightferry/", env!("CARGO_PKG_VERSION")))
-        .timeout(timeout)
         .redirect(redirects)
         .referer(false)
-        .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::Internal, "cannot make an HTTP client")
-                .hint("are the system's root certificates installed (package ca-certificates)?")
-                .because(error.without_url())
-        })
+}
+
+fn build(builder: ClientBuilder) -> Result<Client> {
+    builder.build().map_err(|error| {
+        Error::new(ErrorKind::Internal, "cannot make an HTTP client")
+            .hint("are the system's root certificates installed (package ca-certificates)?")
+            .because(error.without_url())
+    })
 }
 
 /// The value of an `Authorization` header, which no log of the client shows.

@@ -100,6 +100,12 @@ pub struct StageRow {
     pub rows: i64,
 }
 
+/// The names of the stages that are kept apart by the lock that keeps this one apart.
+fn under_one_lock(stage: Stage) -> Vec<&'static str> {
+    let others = Stage::ALL.into_iter().filter(|other| other.needs_warehouse() == stage.needs_warehouse());
+    others.map(Stage::name).collect()
+}
+
 type Ended<'a> = (Status, Option<&'a Error>);
 
 impl Ledger {
@@ -143,7 +149,7 @@ impl Ledger {
     }
 
     /// Opens an attempt of a stage and gives its number, counted from 1. An attempt that was left open is closed as
-    /// interrupted: whoever calls this holds the warehouse's lock, so nobody is at work on it.
+    /// interrupted: whoever calls this holds the lock of such stages, so nobody is at work on it.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
@@ -153,10 +159,11 @@ impl Ledger {
         sqlx::query(
             "with lost as (
                 update nightferry.stages set status = 'interrupted', ended_at = clock_timestamp()
-                where status = 'running' returning run_id, stage, attempt)
+                where status = 'running' and stage = any ($1) returning run_id, stage, attempt)
              update nightferry.steps set status = 'interrupted', ended_at = clock_timestamp()
              from lost where steps.status = 'running' and (steps.run_id, steps.stage, steps.attempt) = (lost.run_id, lost.stage, lost.attempt)",
         )
+        .bind(under_one_lock(stage))
         .execute(session.raw())
         .await
         .map_err(doing)?;

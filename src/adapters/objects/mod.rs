@@ -4,8 +4,10 @@
 //! what came are the same for a bucket and for an HTTP server.
 
 pub mod backup_name;
+mod download;
 mod passing;
 pub mod s3;
+mod wrapping;
 
 use std::fmt;
 
@@ -14,7 +16,9 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+pub use download::{Download, Pace, Progress};
 pub use passing::{from_io, into_io};
+pub use wrapping::{Unwrapped, unwrap};
 
 use crate::error::Result;
 

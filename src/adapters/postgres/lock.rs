@@ -1,4 +1,5 @@
-//! The one lock: a session advisory lock on the warehouse, held by a connection that does nothing else
+//! The one lock: a session advisory lock on the warehouse, held by a connection that does nothing else; and a second one of the same
+//! kind, for pushes, which leave the warehouse alone but not each other
 //! (PostgreSQL manual, 9.28.10 and 13.3.5).
 //!
 //! It guards the resource itself: a worker that lost the warehouse cannot write to it either, and the server frees the
@@ -16,8 +17,9 @@ use super::{Database, Session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The key, the same for every version: "nightfer" in ASCII.
-const KEY: i64 = 0x6e69_6768_7466_6572;
+/// The keys, the same for every version: "nightfer" and "nightpsh" in ASCII.
+const WAREHOUSE: i64 = 0x6e69_6768_7466_6572;
+const PUSHES: i64 = 0x6e69_6768_7470_7368;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const PING_EVERY: Duration = Duration::from_secs(3);
 /// A healthy server answers a ping in milliseconds; one that is silent for so long is as good as gone.
@@ -28,6 +30,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct WarehouseLock {
     session: Session,
+    key: i64,
 }
 
 impl WarehouseLock {
@@ -37,19 +40,31 @@ impl WarehouseLock {
     /// # Errors
     /// Another job holds it (`Busy`, with its name), or the warehouse cannot be reached.
     pub async fn acquire(database: &Database, holder: &str, wait: Option<Duration>) -> Result<Self> {
+        Self::of(WAREHOUSE, database, holder, wait).await
+    }
+
+    /// Takes the turn to push a backup, and nothing else of the warehouse.
+    ///
+    /// # Errors
+    /// Those of [`WarehouseLock::acquire`].
+    pub async fn acquire_push(database: &Database, holder: &str, wait: Option<Duration>) -> Result<Self> {
+        Self::of(PUSHES, database, holder, wait).await
+    }
+
+    async fn of(key: i64, database: &Database, holder: &str, wait: Option<Duration>) -> Result<Self> {
         let mut session = database.clone().named("nightferry waiting for the lock").connect().await?;
         session.execute(include_str!("../../../sql/catalog/lock_keepalive.sql")).await?;
         let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
-        while !try_lock(&mut session).await? {
+        while !try_lock(&mut session, key).await? {
             if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
-                return Err(busy(holder_of(&mut session).await?));
+                return Err(busy(key, holder_of(&mut session, key).await?));
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
         // 63 bytes are shown, so the short things come first.
         let name = format!("nightferry {} {holder}", clock::now().format("%H:%MZ"));
         session.execute(&format!("set application_name = {}", literal(&name))).await?;
-        Ok(Self { session })
+        Ok(Self { session, key })
     }
 
     /// Comes back when the lock is lost, with the reason; never while it is held.
@@ -68,7 +83,7 @@ impl WarehouseLock {
     /// Frees the warehouse, and comes back when it is free.
     pub async fn release(mut self) {
         let unlock = sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
-            .bind(KEY)
+            .bind(self.key)
             .fetch_one(self.session.raw());
         // Where that fails, the connection is closed, and the server frees the lock with it.
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, unlock).await;
@@ -76,27 +91,28 @@ impl WarehouseLock {
     }
 }
 
-async fn try_lock(session: &mut Session) -> Result<bool> {
+async fn try_lock(session: &mut Session, key: i64) -> Result<bool> {
     sqlx::query_scalar(include_str!("../../../sql/catalog/lock_take.sql"))
-        .bind(KEY)
+        .bind(key)
         .fetch_one(session.raw())
         .await
         .map_err(|error| failed("cannot take the lock on the warehouse", error))
 }
 
-async fn holder_of(session: &mut Session) -> Result<Option<String>> {
+async fn holder_of(session: &mut Session, key: i64) -> Result<Option<String>> {
     sqlx::query_scalar(include_str!("../../../sql/catalog/lock_holder.sql"))
-        .bind(KEY)
+        .bind(key)
         .fetch_optional(session.raw())
         .await
         .map_err(|error| failed("cannot see who holds the warehouse", error))
 }
 
-fn busy(holder: Option<String>) -> Error {
+fn busy(key: i64, holder: Option<String>) -> Error {
+    let at = if key == PUSHES { "another push is at work" } else { "another job holds the warehouse" };
     let holder = holder.as_deref().and_then(|name| name.strip_prefix("nightferry "));
     let text = match holder.and_then(|name| name.split_once(' ')) {
-        Some((since, who)) => format!("another job holds the warehouse since {since}: {who}"),
-        None => "another job holds the warehouse".to_owned(),
+        Some((since, who)) => format!("{at} since {since}: {who}"),
+        None => at.to_owned(),
     };
     Error::new(ErrorKind::Busy, text).hint("wait until it has ended, or stop it")
 }
@@ -107,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_loser_is_told_who_holds_the_warehouse_and_since_when() {
-        let error = busy(Some("nightferry 04:10Z 20261120T041000Z full on host-1".to_owned()));
+        let error = busy(WAREHOUSE, Some("nightferry 04:10Z 20261120T041000Z full on host-1".to_owned()));
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert_eq!(
             error.to_string(),
@@ -117,6 +133,6 @@ mod tests {
 
     #[test]
     fn a_holder_that_has_just_gone_is_not_invented() {
-        assert_eq!(busy(None).to_string(), "another job holds the warehouse");
+        assert_eq!(busy(WAREHOUSE, None).to_string(), "another job holds the warehouse");
     }
 }

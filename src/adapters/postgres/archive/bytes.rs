@@ -29,6 +29,15 @@ impl<R: Read> ByteReader<R> {
         Ok(())
     }
 
+    pub(super) fn integer_size(&self) -> u8 {
+        self.integer_size
+    }
+
+    /// The bytes that were read so far.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8> {
         let mut byte = [0];
         self.input.read_exact(&mut byte).map_err(|error| self.failed(error))?;

@@ -129,17 +129,31 @@ fn check_magic<R: Read>(bytes: &mut ByteReader<R>) -> Result<()> {
     Ok(())
 }
 
-fn not_an_archive(start: &[u8]) -> Error {
-    let (what, hint) = if start.get(257..262) == Some(b"ustar") || start.starts_with(b"toc.dat\0") {
+/// What it is instead, by its first bytes.
+pub(in crate::adapters) fn not_an_archive(start: &[u8]) -> Error {
+    let (what, hint) = if start.is_empty() {
+        ("it is empty", "pg_dump or the upload did not finish: make it again")
+    } else if start.get(257..262) == Some(b"ustar") || start.starts_with(b"toc.dat\0") {
         ("it is a tar archive", "make it with pg_dump -Fc, or unpack it into a folder")
     } else if start.starts_with(&[0x1f, 0x8b]) {
         ("it is a gzip file", "unpack it first: custom-format archives are compressed inside")
+    } else if is_markup(start) {
+        (
+            "it is a page of HTML or XML",
+            "the server answers with a page instead of the file: open the address in a browser",
+        )
     } else if is_sql(start) {
         ("it is a plain SQL dump", "make it with pg_dump -Fc or -Fd")
     } else {
         ("it is not a pg_dump archive", "name an archive that pg_dump -Fc or -Fd made")
     };
     Error::new(ErrorKind::Configuration, what).hint(hint)
+}
+
+fn is_markup(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    start.first() == Some(&b'<')
+        && start.get(1).is_some_and(|second| second.is_ascii_alphabetic() || b"!?".contains(second))
 }
 
 fn is_sql(start: &[u8]) -> bool {

@@ -8,6 +8,8 @@ mod copy_statement;
 mod entry;
 mod header;
 mod kind;
+mod walk;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 pub use copy_statement::CopyStatement;
 pub use entry::{Entry, Section};
+pub(in crate::adapters) use header::not_an_archive;
 pub use header::{Format, FormatVersion, Header};
 pub use kind::EntryKind;
+pub use whole::Checked;
 
 use self::bytes::ByteReader;
 use self::entry::RawEntry;
@@ -36,6 +40,13 @@ pub struct Archive {
     pub encoding: String,
     /// What it holds, in the order in which pg_restore creates it.
     pub entries: Vec<Entry>,
+}
+
+/// What must be known of the head to read what follows it.
+struct Head {
+    /// Its bytes: header and table of contents.
+    length: u64,
+    integer_size: u8,
 }
 
 impl Archive {
@@ -81,16 +92,22 @@ impl Archive {
     }
 
     fn parse(path: PathBuf, format: Format, input: impl Read) -> Result<Self> {
+        Self::parse_head(path, format, input).map(|(archive, _)| archive)
+    }
+
+    fn parse_head(path: PathBuf, format: Format, input: impl Read) -> Result<(Self, Head)> {
         let mut bytes = ByteReader::new(input);
         let header = RawHeader::read(&mut bytes, format)?;
         let raw = RawEntry::read_all(&mut bytes, &header)?;
+        let head = Head { length: bytes.position(), integer_size: bytes.integer_size() };
         let encoding = entry::encoding_of(&raw)?;
-        Ok(Self {
+        let archive = Self {
             header: header.decode(&encoding)?,
             entries: raw.into_iter().map(|entry| entry.decode(&encoding)).collect::<Result<_>>()?,
             encoding,
             path,
-        })
+        };
+        Ok((archive, head))
     }
 
     /// The entry of this number.

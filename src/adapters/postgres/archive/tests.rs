@@ -118,7 +118,9 @@ fn what_is_no_archive_is_named() {
     tar.extend(b"ustar  \0");
     tar.resize(1024, 0);
     for (bytes, expected) in [
-        (&b""[..], "it is not a pg_dump archive"),
+        (&b""[..], "it is empty"),
+        (b"\n<!DOCTYPE html><html>", "it is a page of HTML or XML"),
+        (b"<?xml version='1.0'?><Error>", "it is a page of HTML or XML"),
         (b"PGD", "it is not a pg_dump archive"),
         (b"\x7fELF......", "it is not a pg_dump archive"),
         (b"--\n-- PostgreSQL database dump\n--\n", "it is a plain SQL dump"),
@@ -192,4 +194,123 @@ fn a_length_that_is_not_there_costs_no_memory() {
     writer.integer(i32::MAX);
     let error = parse(&writer.bytes).unwrap_err().to_string();
     assert!(error.contains("a text of 2147483647 bytes"), "{error}");
+}
+
+/// An archive with the rows of a table in one block and two large objects in another.
+fn whole(minor: u8) -> Vec<u8> {
+    let mut writer = Writer::new(minor, 1);
+    writer.integer(4);
+    writer.entry(1, "ENCODING", "ENCODING", "SET client_encoding = 'UTF8';\n", &[]);
+    writer.entry(11, "TABLE DATA", "t", "", &[]);
+    writer.entry(12, "TABLE DATA", "empty", "", &[]);
+    writer.entry(13, "TABLE DATA", "objects", "", &[]);
+    writer.block(1, 12, &[]);
+    writer.block(1, 11, &[b"some rows", b"more rows"]);
+    writer.bytes.push(3);
+    writer.integer(13);
+    for object in [16_400, -1_294_967_296] {
+        writer.integer(object);
+        writer.chunks(&[b"an object"]);
+    }
+    writer.integer(0);
+    writer.bytes
+}
+
+impl Writer {
+    fn block(&mut self, kind: u8, entry: i32, chunks: &[&[u8]]) {
+        self.bytes.push(kind);
+        self.integer(entry);
+        self.chunks(chunks);
+    }
+
+    fn chunks(&mut self, chunks: &[&[u8]]) {
+        for chunk in chunks {
+            self.integer(chunk.len() as i32);
+            self.bytes.extend(*chunk);
+        }
+        self.integer(0);
+    }
+}
+
+/// Walks in steps of so many bytes.
+fn walked(bytes: &[u8], step: usize) -> Result<Archive> {
+    let mut walk = walk::Walk::new();
+    for piece in bytes.chunks(step) {
+        walk.push(piece)?;
+    }
+    walk.finish()
+}
+
+#[test]
+fn a_whole_archive_is_walked_through_in_steps_of_any_length() {
+    for minor in 13..=16 {
+        let bytes = whole(minor);
+        for step in [1, 2, 7, 64, bytes.len()] {
+            let archive = walked(&bytes, step).unwrap();
+            assert_eq!(archive.entries.len(), 4);
+        }
+    }
+}
+
+#[test]
+fn an_archive_without_rows_is_whole_with_its_table_of_contents() {
+    let mut writer = Writer::new(16, 1);
+    writer.integer(1);
+    writer.entry(1, "ENCODING", "ENCODING", "SET client_encoding = 'UTF8';\n", &[]);
+    assert!(walked(&writer.bytes, 50).is_ok());
+    writer.bytes.push(0);
+    assert!(walked(&writer.bytes, 50).unwrap_err().to_string().contains("a block of the kind 0"));
+}
+
+#[test]
+fn an_archive_cut_at_any_byte_is_not_taken_for_a_whole_one() {
+    let bytes = whole(14);
+    for length in 5..bytes.len() {
+        let error = walked(&bytes[..length], 64).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().starts_with("it is cut at its byte "), "{length}: {error}");
+        assert!(error.operator_hint().is_some());
+    }
+    let in_rows = bytes.windows(9).position(|bytes| bytes == b"some rows").unwrap();
+    let text = walked(&bytes[..in_rows + 3], 64).unwrap_err().to_string();
+    assert_eq!(text, format!("it is cut at its byte {}, in the rows of public.t", in_rows + 3));
+    let text = walked(&bytes[..in_rows - 11], 64).unwrap_err().to_string();
+    assert!(text.contains(", before the rows of "), "{text}");
+}
+
+#[test]
+fn rows_that_nobody_listed_or_that_come_twice_are_damage() {
+    let mut writer = Writer { bytes: whole(16), minor: 16 };
+    writer.block(1, 12, &[]);
+    let text = walked(&writer.bytes, 64).unwrap_err().to_string();
+    assert!(text.contains("damaged near its byte") && text.contains("rows of the entry 12"), "{text}");
+}
+
+#[test]
+fn damage_between_the_rows_never_panics() {
+    let bytes = whole(16);
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..5_000 {
+        let mut bytes = bytes.clone();
+        let at = random.usize(5..bytes.len());
+        bytes[at] = random.u8(..);
+        if let Err(error) = walked(&bytes, random.usize(1..300)) {
+            assert!(!matches!(error.kind(), ErrorKind::Internal), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_head_of_a_stream_is_read_and_a_stream_that_is_cut_fails_at_its_end() {
+    use tokio::io::AsyncReadExt;
+    let bytes = whole(15);
+    assert_eq!(Archive::read_head(bytes.as_slice()).await.unwrap().entries.len(), 4);
+    let mut checked = Checked::new(bytes.as_slice());
+    let mut passed = Vec::new();
+    checked.read_to_end(&mut passed).await.unwrap();
+    assert_eq!((passed.len(), checked.into_archive().unwrap().entries.len()), (bytes.len(), 4));
+    let mut checked = Checked::new(&bytes[..bytes.len() - 1]);
+    let error = checked.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert!(error.to_string().starts_with("it is cut at its byte"), "{error}");
+    assert!(checked.into_archive().is_none());
 }
