@@ -12,6 +12,7 @@ mod comparing;
 mod content;
 mod copy;
 mod dependents;
+mod downloads;
 mod drift;
 mod enrichment;
 mod foreign_keys;
