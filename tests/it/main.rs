@@ -13,6 +13,7 @@ mod comparing;
 mod content;
 mod copy;
 mod dependents;
+mod downloads;
 mod drift;
 mod enrichment;
 mod foreign_keys;
