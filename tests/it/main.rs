@@ -6,6 +6,7 @@
 
 mod archive;
 mod archives;
+mod backup_sources;
 mod broken_dependents;
 mod bucket;
 mod cli;
