@@ -4,6 +4,7 @@ pub mod adoption;
 pub mod comparison;
 pub mod content;
 mod disk;
+mod dropping;
 pub mod enrich;
 mod enums;
 pub mod full;
