@@ -11,6 +11,7 @@ mod plan;
 mod restart;
 mod rollback;
 mod run;
+mod schema;
 mod settings;
 mod signals;
 mod summary;
@@ -63,6 +64,7 @@ enum Command {
     Verify(verify::Arguments),
     Rollback(rollback::Arguments),
     Generations(generations::Arguments),
+    Schema(schema::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -116,6 +118,7 @@ impl Command {
             Self::Verify(arguments) => verify::run(arguments, settings).await,
             Self::Rollback(arguments) => rollback::run(arguments, settings).await,
             Self::Generations(arguments) => generations::run(arguments, settings).await,
+            Self::Schema(arguments) => schema::run(arguments, settings).await,
         }
     }
 

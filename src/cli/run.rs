@@ -57,12 +57,16 @@ fn what() -> impl TypedValueParser<Value = What> {
 }
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
+    in_foreground(settings, &arguments.what.stages()).await
+}
+
+/// Does stages in their order until one fails or a signal comes, then prints what was done.
+pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage]) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
-    let stages = arguments.what.stages();
     let stop = CancellationToken::new();
-    let work = jobs::run_now(&config, &stages, Origin::Command, &stop);
+    let work = jobs::run_now(&config, stages, Origin::Command, &stop);
     tokio::pin!(work);
     let signal = tokio::select! {
         (outcomes, result) = &mut work => return ended(&outcomes, result),

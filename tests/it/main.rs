@@ -38,6 +38,7 @@ mod readers;
 mod reconcile;
 mod rollback;
 mod scalingo;
+mod schema_export;
 mod second_night;
 mod settled;
 mod standby;
