@@ -3,6 +3,7 @@
 use nightferry::error::{Error, ErrorKind};
 use nightferry::ids::Stage;
 use nightferry::outcome::StageOutcome;
+use nightferry::replication::schema_export;
 
 use crate::support::compare::{Except, Facts, assert_equal};
 use crate::support::{Cluster, TestDatabase, TestNight, execute_on, rows_on, until};
@@ -65,7 +66,7 @@ async fn every_shape_arrives_and_does_so_again() {
     for _ in 0..2 {
         let outcome = export(&night, &target).await;
         let steps: Vec<&str> = outcome.steps.iter().map(|step| step.step).collect();
-        assert_eq!(steps, nightferry::replication::schema_export::STEPS);
+        assert_eq!(steps, schema_export::STEPS);
         assert_eq!(outcome.skipped, []);
         let mut left = night.warehouse.connect().await;
         let left = Facts::of(&mut left, &schema_only()).await;
@@ -381,4 +382,18 @@ async fn the_command_says_what_it_did_and_no_password() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("DB_SCHEMA_EXPORTER_DATABASE_TARGET is not set"), "{errors}");
+}
+
+#[tokio::test]
+async fn the_check_says_when_the_last_export_was_and_what_forbids_one() {
+    let (night, target) = exported_night(TABLES).await;
+    let check = async |extra: &[(&str, &str)]| schema_export::check(&night.config(extra)).await;
+    assert!(check(&[]).await.unwrap().is_none());
+    let extra = [(TARGET, target.url())];
+    assert_eq!(check(&extra).await.unwrap().unwrap().text, "nothing was exported yet");
+    export(&night, &target).await;
+    let text = check(&extra).await.unwrap().unwrap().text;
+    assert!(text.starts_with("the target has 3 objects of the export of 20"), "{text}");
+    let spelled = night.warehouse.url().replace("127.0.0.1", "localhost");
+    assert_eq!(check(&[(TARGET, &spelled)]).await.unwrap_err().kind(), ErrorKind::Refused);
 }
