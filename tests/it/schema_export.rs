@@ -346,6 +346,35 @@ async fn what_leans_on_yesterdays_copy_is_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn a_policy_for_somebody_who_is_not_there_is_left_out_and_named() {
+    let (night, target) = exported_night(TABLES).await;
+    let analyst = format!("{}-analyst", night.warehouse.name());
+    night.warehouse_sql_as_superuser(&format!("create role \"{analyst}\"")).await;
+    night
+        .warehouse_sql(&format!(
+            "alter table users enable row level security; create policy all_of_them on users using (id > 0);
+             create policy theirs on users to \"{analyst}\" using (id > 1)"
+        ))
+        .await;
+    let outcome = export(&night, &target).await;
+    let skipped: Vec<&str> = outcome.skipped.iter().map(|skipped| skipped.object.as_str()).collect();
+    assert_eq!(skipped, ["POLICY public.users theirs"]);
+    assert!(outcome.skipped[0].reason.contains(&analyst), "{}", outcome.skipped[0].reason);
+    assert_eq!(target.rows("select polname from pg_policy").await, ["all_of_them"]);
+}
+
+#[tokio::test]
+async fn a_warehouse_that_the_role_may_not_read_is_said_so() {
+    let (night, target) = exported_night(TABLES).await;
+    night.warehouse_sql_as_superuser("create schema hr; create table hr.salaries (id int)").await;
+    let error = try_export(&night, &target).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tool, "{error}");
+    assert!(error.to_string().contains("permission denied for schema hr"), "{error}");
+    assert!(error.operator_hint().unwrap().contains("USAGE on the warehouse's schemas"));
+    assert_eq!(relations(&target).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_role_that_may_not_create_there_is_told_what_to_grant() {
     let (night, target) = exported_night(TABLES).await;
     let cluster = Cluster::of_sources();

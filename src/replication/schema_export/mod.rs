@@ -2,7 +2,8 @@
 //!
 //! One transaction on the target takes away what the last export brought, and nothing else, and makes the new objects: who reads the
 //! target sees the last schema or the new one, never a part of either. What other people have there is never touched; where it
-//! stands in the way it is named, before anything is changed.
+//! stands in the way it is named, before anything is changed. An exported table belongs to the export: who may read it goes on reading the
+//! next one, but an index or a trigger that others gave it goes with it.
 
 mod guard;
 mod selection;
@@ -114,7 +115,7 @@ async fn dump(config: &Config, recorder: &Recorder) -> Result<Dumped> {
     let command = tools.dump_schema(&config.databases.warehouse, &snapshot, LOCK_WAIT);
     let bytes = process::run(&command, DUMP_DEADLINE).await.map_err(|error| {
         error.also_hint(
-            "pg_dump reads every table's definition: the role needs SELECT on all of the warehouse's tables",
+            "pg_dump reads every definition: the role needs USAGE on the warehouse's schemas and SELECT on their tables",
         )
     })?;
     session.close().await;
