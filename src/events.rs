@@ -36,6 +36,17 @@ pub const NOTIFICATION_SENT: &str = "notification.sent";
 /// A webhook could not be delivered; fields `host`, `error.message`.
 pub const NOTIFICATION_FAILED: &str = "notification.failed";
 
+/// Which backup a night reads; fields `backup`, `taken_at`, `bytes`.
+pub const BACKUP_CHOSEN: &str = "backup.chosen";
+/// The newest backup is still being made at its provider; fields `backup`, `pause_ms`.
+pub const BACKUP_WAITS: &str = "backup.waits";
+/// How far a download is; fields `bytes`, `total_bytes`.
+pub const DOWNLOAD_PROGRESS: &str = "download.progress";
+/// A backup was downloaded whole; fields `backup`, `bytes`, `archive_bytes`, `duration_ms`.
+pub const DOWNLOAD_DONE: &str = "download.done";
+/// An earlier try had downloaded the backup; fields `backup`, `bytes`.
+pub const DOWNLOAD_KEPT: &str = "download.kept";
+
 /// A job was taken from its queue: the line that the replaced system wrote, followed by the queue and the job.
 pub const JOB_STARTING: &str = "Starting job in";
 /// A stage will be tried again; fields `stage`, `attempt`, `delay_ms`.

@@ -10,6 +10,7 @@ use crate::adapters::postgres::{Database, catalog};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::backup::Purpose;
 
 /// The warehouse's tables, and what adopting would say of each: replaced where the source has it and its mode is full.
 ///
@@ -18,7 +19,7 @@ use crate::ids::TableName;
 pub async fn list(config: &Config) -> Result<Vec<(TableName, Disposition)>> {
     two_databases(config).await?;
     let tools = Tools::find(config.replication.pg_bin_dir.as_deref()).await?;
-    let source = Source::open(config, &tools).await?;
+    let source = Source::open(config, &tools, Purpose::Look).await?;
     let arriving: Vec<TableName> = source
         .archive
         .entries

@@ -1,6 +1,7 @@
 //! The nightly load: what is planned, and the four stages that carry it out.
 
 pub mod adoption;
+pub mod backup;
 pub mod comparison;
 pub mod content;
 mod disk;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::backup::Purpose;
 use super::disk::Disk;
 use super::enrich;
 use super::full::source::Source;
@@ -64,15 +65,19 @@ pub struct Examined {
 ///
 /// # Errors
 /// None of a side's own: what is wrong with a side is a problem among the others.
-pub async fn examine(config: &Config) -> Result<Examined> {
+pub async fn examine(config: &Config, purpose: Purpose) -> Result<Examined> {
     let mut problems = Vec::new();
     let mut notes = Vec::new();
-    let source = keep(&mut problems, "source", open_source(config).await);
+    let source = keep(&mut problems, "source", open_source(config, purpose).await);
     let warehouse = keep(&mut problems, "warehouse", read_warehouse(config, &mut notes).await);
     keep(&mut problems, "databases", two_databases(config).await);
     keep(&mut problems, "ENRICHMENT_DIR", enrich::check(config).await);
     let known = warehouse.is_some();
     let Warehouse { world, swap_facts, disk } = warehouse.unwrap_or_default();
+    if let Some(source) = &source {
+        keep(&mut problems, "WORK_DIR", source.fits());
+        note_backup(source, &mut notes);
+    }
     let plan = match &source {
         // Without the warehouse there is nothing to plan against.
         Some(source) if known => plan(&source.archive.entries, &config.replication.modes, &world),
@@ -107,9 +112,9 @@ fn keep<T>(problems: &mut Vec<(ErrorKind, Finding)>, subject: &str, result: Resu
         .ok()
 }
 
-async fn open_source(config: &Config) -> Result<Source> {
+async fn open_source(config: &Config, purpose: Purpose) -> Result<Source> {
     let tools = Tools::find(config.replication.pg_bin_dir.as_deref()).await?;
-    Source::open(config, &tools).await
+    Source::open(config, &tools, purpose).await
 }
 
 /// What is known of the warehouse.
@@ -189,6 +194,12 @@ pub async fn two_databases(config: &Config) -> Result<()> {
     let Some(how) = are_one(&source, &warehouse).await? else { return Ok(()) };
     Err(Error::new(ErrorKind::Refused, format!("source and warehouse are the same database ({how})"))
         .hint("SOURCE_DATABASE_URL and TARGET_DATABASE_URL must name two databases"))
+}
+
+fn note_backup(source: &Source, notes: &mut Vec<Finding>) {
+    let Some(found) = source.found() else { return };
+    notes.push(Finding::new("BACKUP_SOURCE", found.describe(), ""));
+    notes.extend(found.remark.iter().map(|remark| Finding::new("BACKUP_SOURCE", remark.clone(), "")));
 }
 
 /// How it is known that two URLs lead to one database; none where they do not, or where one of the two cannot be reached.
@@ -302,7 +313,7 @@ fn reason(treatment: Treatment) -> &'static str {
 /// # Errors
 /// As [`examine`].
 pub async fn inspect(config: &Config) -> Result<Inspection> {
-    let mut examined = examine(config).await?;
+    let mut examined = examine(config, Purpose::Look).await?;
     // A side that cannot be reached is a problem already.
     if examined.source.is_some() {
         let prediction = keep(&mut examined.problems, "BACKUP_MODE", incremental::predict(config).await);

@@ -6,6 +6,7 @@
 
 mod archive;
 mod archives;
+mod backup_sources;
 mod broken_dependents;
 mod bucket;
 mod cli;
@@ -13,6 +14,7 @@ mod comparing;
 mod content;
 mod copy;
 mod dependents;
+mod downloads;
 mod drift;
 mod enrichment;
 mod foreign_keys;

@@ -6,6 +6,7 @@
 pub mod backup_name;
 mod download;
 mod passing;
+pub mod place;
 pub mod s3;
 mod wrapping;
 

@@ -27,9 +27,8 @@ pub(super) enum Choice {
 /// There is none, and none is on its way.
 pub(super) fn choose(backups: &[Backup], now: DateTime<Utc>, max_age: Duration) -> Result<Choice> {
     let max_age_delta = TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
-    let newest = |state| {
-        backups.iter().filter(|backup| backup.state == state).max_by_key(|backup| backup.taken_at)
-    };
+    let newest =
+        |state| backups.iter().filter(|backup| backup.state == state).max_by_key(|backup| backup.taken_at);
     let is_young = |backup: &&Backup| now - backup.taken_at <= max_age_delta;
     let done = newest(BackupState::Done);
     let young = done.filter(is_young);
@@ -38,9 +37,7 @@ pub(super) fn choose(backups: &[Backup], now: DateTime<Utc>, max_age: Duration) 
         .filter(is_young)
         .filter(|pending| done.is_none_or(|done| pending.taken_at > done.taken_at));
     match (young, pending) {
-        (instead, Some(pending)) => {
-            Ok(Choice::Wait { pending: pending.clone(), instead: instead.cloned() })
-        }
+        (instead, Some(pending)) => Ok(Choice::Wait { pending: pending.clone(), instead: instead.cloned() }),
         (Some(done), None) => Ok(Choice::Take(done.clone())),
         (None, None) => Err(none(done, newest(BackupState::Failed), now, max_age)),
     }
@@ -60,8 +57,9 @@ fn none(done: Option<&Backup>, failed: Option<&Backup>, now: DateTime<Utc>, max_
     if let Some(failed) = failure {
         text.push_str(&format!("; {} failed", failed.name));
     }
-    Error::new(ErrorKind::Refused, text)
-        .hint("have the provider make one, then restart the stage; or set BACKUP_MAX_AGE to take an older one")
+    Error::new(ErrorKind::Refused, text).hint(
+        "have the provider make one, then restart the stage; or set BACKUP_MAX_AGE to take an older one",
+    )
 }
 
 /// A length of time as people say it: `3h 12m`, `2days 4h`.

@@ -28,12 +28,16 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::outcome::{Skipped, millis};
+use crate::replication::backup::Purpose;
 use crate::replication::publishing::Publish;
 use crate::replication::{enrich, preflight};
 
 /// The steps of the stage in their order, as the log and the ledger name them.
 pub const STEPS: [&str; 10] =
     ["fetch", "guard", "schema", "load", "constrain", "finish", "enrich", "dependents", "verify", "publish"];
+
+/// The step between `guard` and `schema` of a night that reads a backup: it is fetched, and read through up to its end.
+pub const BACKUP_STEP: &str = "backup";
 
 /// Runs the stage. A failure before the schema step leaves the warehouse as it was.
 ///
@@ -42,8 +46,8 @@ pub const STEPS: [&str; 10] =
 pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     let settings = &config.replication;
     tracing::info!("{}", events::START_CREATE_BACKUP);
-    let examined = recorder.step("fetch", preflight::examine(config)).await?;
-    let (source, plan, choice) = recorder.step("guard", async { examined.admit() }).await?;
+    let examined = recorder.step("fetch", preflight::examine(config, Purpose::Night)).await?;
+    let (mut source, plan, choice) = recorder.step("guard", async { examined.admit() }).await?;
     for note in choice.notes(settings.publishing.mode) {
         let hint = (!note.hint.is_empty()).then_some(note.hint.as_str());
         tracing::info!(hint, "PUBLISH_MODE: {}", note.text);
@@ -54,6 +58,11 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     for (object, number) in &source.not_carried {
         let reason = "not carried by nightferry".to_owned();
         recorder.skipped(Skipped { object: format!("{object}: {number}"), reason, definition: None }).await?;
+    }
+
+    if !source.is_live() {
+        // Before the warehouse is touched.
+        recorder.step(BACKUP_STEP, source.fetch(recorder)).await?;
     }
 
     tracing::info!("{}", events::START_RESTORE);
@@ -125,6 +134,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     );
     recorder.step("verify", verify).await.map_err(unpublished)?;
     recorder.step("publish", publish(&ground, &incoming, ready, recorder)).await?;
+    source.discard();
     tracing::info!("{}", events::IMPORT_AND_ENRICHMENT_DONE);
     Ok(())
 }

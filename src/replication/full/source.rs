@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::rows::RowReader;
+use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::archive::Archive;
 use crate::adapters::postgres::catalog::{self, SequenceValue, TableSize};
 use crate::adapters::postgres::tools::{Tools, Version};
@@ -18,6 +19,7 @@ use crate::adapters::process;
 use crate::config::{BackupSource, Config};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::backup::{Found, Purpose, RunFolder};
 use crate::replication::plan::Finding;
 
 /// How long the source's locks are waited for: a migration that runs at night may hold one.
@@ -48,25 +50,31 @@ pub struct Source {
     /// What it has that is not carried and not in the archive: `3 large objects`.
     pub not_carried: Vec<(String, i64)>,
     rows: Rows,
+    tools: Tools,
+    work_dir: PathBuf,
 }
 
 #[derive(Debug)]
 enum Rows {
-    Live { database: Box<Database>, snapshot: Snapshot },
-    Archive { tools: Tools, work_dir: PathBuf },
+    Live {
+        database: Box<Database>,
+        snapshot: Snapshot,
+    },
+    /// Not here yet: only the head was read.
+    Found(Box<Found>),
+    Archive(Option<RunFolder>),
 }
 
 impl Source {
-    /// Opens the source. The warehouse is not touched.
+    /// Opens the source; of a backup only the head is read. The warehouse is not touched.
     ///
     /// # Errors
     /// It cannot be reached or read, the tools do not fit its version, or `WORK_DIR` cannot be written to.
-    pub async fn open(config: &Config, tools: &Tools) -> Result<Self> {
+    pub async fn open(config: &Config, tools: &Tools, purpose: Purpose) -> Result<Self> {
         check_folder(&config.replication.work_dir).await?;
         match &config.backup.source {
             BackupSource::Live => Self::open_live(config, tools).await,
-            BackupSource::Path(path) => Self::open_archive(path, tools, &config.replication.work_dir).await,
-            source => Err(Error::new(ErrorKind::Configuration, format!("{} is not read yet", source.kind()))),
+            _ => Self::open_backup(config, tools, purpose).await,
         }
     }
 
@@ -92,15 +100,65 @@ impl Source {
             sizes,
             not_carried,
             rows: Rows::Live { database: Box::new(database), snapshot },
+            tools: tools.clone(),
+            work_dir: config.replication.work_dir.clone(),
         })
     }
 
-    async fn open_archive(path: &Path, tools: &Tools, work_dir: &Path) -> Result<Self> {
-        let archive = Archive::open(path).await?;
+    async fn open_backup(config: &Config, tools: &Tools, purpose: Purpose) -> Result<Self> {
+        let found = Found::find(&config.backup, purpose).await?;
+        let archive = found.head().await?;
         tools.check_archive(&archive.header)?;
-        let facts = facts_of(&archive);
-        let rows = Rows::Archive { tools: tools.clone(), work_dir: work_dir.to_owned() };
-        Ok(Self { archive: Arc::new(archive), facts, sizes: Vec::new(), not_carried: Vec::new(), rows })
+        Ok(Self {
+            facts: facts_of(&archive),
+            archive: Arc::new(archive),
+            sizes: Vec::new(),
+            not_carried: Vec::new(),
+            rows: Rows::Found(Box::new(found)),
+            tools: tools.clone(),
+            work_dir: config.replication.work_dir.clone(),
+        })
+    }
+
+    /// The backup that was found and is not here yet.
+    #[must_use]
+    pub fn found(&self) -> Option<&Found> {
+        match &self.rows {
+            Rows::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Whether there is room for what has to be fetched.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn fits(&self) -> Result<()> {
+        self.found().map_or(Ok(()), |found| found.fits(&self.work_dir))
+    }
+
+    /// Fetches the whole of a backup, and checks that nothing of it is missing.
+    ///
+    /// # Errors
+    /// It cannot be fetched, is cut, or was replaced since its head was read.
+    pub async fn fetch(&mut self, recorder: &Recorder) -> Result<()> {
+        let Some(found) = self.found() else { return Ok(()) };
+        let fetched = found.fetch(&self.work_dir, recorder.run()).await?;
+        if fetched.archive.header != self.archive.header {
+            let text = format!("the backup {} was replaced while it was read", found.name);
+            return Err(Error::new(ErrorKind::Unavailable, text).hint("restart the stage"));
+        }
+        recorder.source_backup(&fetched.record).await?;
+        self.archive = Arc::new(fetched.archive);
+        self.rows = Rows::Archive(fetched.folder);
+        Ok(())
+    }
+
+    /// Removes what was fetched: the night has ended well. Dropped without, it stays for the next try.
+    pub fn discard(self) {
+        if let Rows::Archive(Some(folder)) = self.rows {
+            folder.remove();
+        }
     }
 
     /// Opens `jobs` readers of rows; all of them see the same moment of the source.
@@ -114,11 +172,14 @@ impl Source {
                 Rows::Live { database, snapshot } => {
                     RowReader::Live(Box::new(snapshot.share(database).await?))
                 }
-                Rows::Archive { tools, work_dir } => RowReader::Archive {
-                    tools: tools.clone(),
+                Rows::Archive(_) => RowReader::Archive {
+                    tools: self.tools.clone(),
                     archive: self.archive.clone(),
-                    work_dir: work_dir.clone(),
+                    work_dir: self.work_dir.clone(),
                 },
+                Rows::Found(_) => {
+                    return Err(Error::new(ErrorKind::Internal, "the backup was not fetched"));
+                }
             });
         }
         Ok(readers)
@@ -287,7 +348,9 @@ mod tests {
                     ("WORK_DIR", wrong.to_str().unwrap()),
                 ]);
                 let tools = Tools::find(None).await.unwrap();
-                let error = Source::open(&Config::load(&variables).unwrap(), &tools).await.unwrap_err();
+                let error = Source::open(&Config::load(&variables).unwrap(), &tools, Purpose::Look)
+                    .await
+                    .unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
                 assert!(error.to_string().contains(&format!("WORK_DIR {}", wrong.display())), "{error}");
             }
