@@ -3,6 +3,7 @@
 use nightferry::error::{Error, ErrorKind};
 use nightferry::ids::Stage;
 use nightferry::outcome::StageOutcome;
+use nightferry::replication::schema_export;
 
 use crate::support::compare::{Except, Facts, assert_equal};
 use crate::support::{Cluster, TestDatabase, TestNight, execute_on, rows_on, until};
@@ -65,7 +66,7 @@ async fn every_shape_arrives_and_does_so_again() {
     for _ in 0..2 {
         let outcome = export(&night, &target).await;
         let steps: Vec<&str> = outcome.steps.iter().map(|step| step.step).collect();
-        assert_eq!(steps, nightferry::replication::schema_export::STEPS);
+        assert_eq!(steps, schema_export::STEPS);
         assert_eq!(outcome.skipped, []);
         let mut left = night.warehouse.connect().await;
         let left = Facts::of(&mut left, &schema_only()).await;
@@ -345,6 +346,35 @@ async fn what_leans_on_yesterdays_copy_is_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn a_policy_for_somebody_who_is_not_there_is_left_out_and_named() {
+    let (night, target) = exported_night(TABLES).await;
+    let analyst = format!("{}-analyst", night.warehouse.name());
+    night.warehouse_sql_as_superuser(&format!("create role \"{analyst}\"")).await;
+    night
+        .warehouse_sql(&format!(
+            "alter table users enable row level security; create policy all_of_them on users using (id > 0);
+             create policy theirs on users to \"{analyst}\" using (id > 1)"
+        ))
+        .await;
+    let outcome = export(&night, &target).await;
+    let skipped: Vec<&str> = outcome.skipped.iter().map(|skipped| skipped.object.as_str()).collect();
+    assert_eq!(skipped, ["POLICY public.users theirs"]);
+    assert!(outcome.skipped[0].reason.contains(&analyst), "{}", outcome.skipped[0].reason);
+    assert_eq!(target.rows("select polname from pg_policy").await, ["all_of_them"]);
+}
+
+#[tokio::test]
+async fn a_warehouse_that_the_role_may_not_read_is_said_so() {
+    let (night, target) = exported_night(TABLES).await;
+    night.warehouse_sql_as_superuser("create schema hr; create table hr.salaries (id int)").await;
+    let error = try_export(&night, &target).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tool, "{error}");
+    assert!(error.to_string().contains("permission denied for schema hr"), "{error}");
+    assert!(error.operator_hint().unwrap().contains("USAGE on the warehouse's schemas"));
+    assert_eq!(relations(&target).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_role_that_may_not_create_there_is_told_what_to_grant() {
     let (night, target) = exported_night(TABLES).await;
     let cluster = Cluster::of_sources();
@@ -381,4 +411,18 @@ async fn the_command_says_what_it_did_and_no_password() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("DB_SCHEMA_EXPORTER_DATABASE_TARGET is not set"), "{errors}");
+}
+
+#[tokio::test]
+async fn the_check_says_when_the_last_export_was_and_what_forbids_one() {
+    let (night, target) = exported_night(TABLES).await;
+    let check = async |extra: &[(&str, &str)]| schema_export::check(&night.config(extra)).await;
+    assert!(check(&[]).await.unwrap().is_none());
+    let extra = [(TARGET, target.url())];
+    assert_eq!(check(&extra).await.unwrap().unwrap().text, "nothing was exported yet");
+    export(&night, &target).await;
+    let text = check(&extra).await.unwrap().unwrap().text;
+    assert!(text.starts_with("the target has 3 objects of the export of 20"), "{text}");
+    let spelled = night.warehouse.url().replace("127.0.0.1", "localhost");
+    assert_eq!(check(&[(TARGET, &spelled)]).await.unwrap_err().kind(), ErrorKind::Refused);
 }

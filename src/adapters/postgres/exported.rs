@@ -3,6 +3,9 @@
 //! An object is known by its oid together with its name: one of the same name that somebody made since is not ours, and neither is one of
 //! ours that somebody gave another name.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::catalog::Object;
@@ -34,31 +37,33 @@ create table if not exists nightferry_export.objects (
 pub struct Export {
     /// The mark of the warehouse whose schema it is; none where there was no export.
     pub warehouse: Option<String>,
-    objects: Vec<Brought>,
-}
-
-#[derive(Debug, PartialEq, Eq, FromRow)]
-struct Brought {
-    kind: String,
-    identity: String,
-    oid: i64,
+    /// When it was made.
+    pub exported_at: Option<DateTime<Utc>>,
+    /// Oid, kind and identity of each object.
+    objects: BTreeSet<(i64, String, String)>,
 }
 
 impl Export {
     /// Whether it brought this object.
     #[must_use]
     pub fn brought(&self, object: &Object) -> bool {
-        self.has(&object.kind, &object.identity, object.oid)
+        self.has(object.oid, &object.kind, &object.identity)
     }
 
     /// Whether it made this schema.
     #[must_use]
     pub fn made_schema(&self, schema: &Schema) -> bool {
-        self.has("schema", &schema.name, schema.oid)
+        self.has(schema.oid, "schema", &schema.name)
     }
 
-    fn has(&self, kind: &str, identity: &str, oid: i64) -> bool {
-        self.objects.iter().any(|one| one.kind == kind && one.identity == identity && one.oid == oid)
+    fn has(&self, oid: i64, kind: &str, identity: &str) -> bool {
+        self.objects.contains(&(oid, kind.to_owned(), identity.to_owned()))
+    }
+
+    /// How many objects it brought, schemas included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.objects.len()
     }
 }
 
@@ -86,15 +91,18 @@ pub async fn read(session: &mut Session) -> Result<Export> {
     if !there {
         return Ok(Export::default());
     }
-    let warehouse = sqlx::query_scalar("select warehouse_id from nightferry_export.warehouse")
-        .fetch_optional(session.raw())
-        .await
-        .map_err(doing)?;
-    let objects = sqlx::query_as("select kind, identity, oid::bigint as oid from nightferry_export.objects")
-        .fetch_all(session.raw())
-        .await
-        .map_err(doing)?;
-    Ok(Export { warehouse, objects })
+    let mark: Option<(String, DateTime<Utc>)> =
+        sqlx::query_as("select warehouse_id, exported_at from nightferry_export.warehouse")
+            .fetch_optional(session.raw())
+            .await
+            .map_err(doing)?;
+    let objects: Vec<(i64, String, String)> =
+        sqlx::query_as("select oid::bigint, kind, identity from nightferry_export.objects")
+            .fetch_all(session.raw())
+            .await
+            .map_err(doing)?;
+    let (warehouse, exported_at) = mark.unzip();
+    Ok(Export { warehouse, exported_at, objects: objects.into_iter().collect() })
 }
 
 /// Makes room for the marks, where there is none.

@@ -1,10 +1,10 @@
 //! Step **guard**: what forbids the export, all of it at once, before anything is changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Dumped;
 use super::selection::Selection;
-use crate::adapters::postgres::catalog::{self, Object};
+use crate::adapters::postgres::catalog::{self, Object, ObjectId};
 use crate::adapters::postgres::exported::{self, Export, Schema};
 use crate::adapters::postgres::{Database, Session, ident};
 use crate::config::Config;
@@ -40,6 +40,24 @@ impl Held {
     pub(super) fn has_schema(&self, name: &str) -> bool {
         self.schemas.iter().any(|schema| schema.name == name)
     }
+}
+
+/// What `check` says of a target that an export can reach.
+pub(super) async fn look(config: &Config, target: &Database) -> Result<Finding> {
+    refuse_our_own(config, target).await?;
+    let mut session = target.connect().await?;
+    let held = Held::read(&mut session).await?;
+    refuse(closed_to_us(&mut session, &held, &Selection::default()).await?)?;
+    session.close().await;
+    let text = match held.export.exported_at {
+        Some(at) => format!(
+            "the target has {} objects of the export of {}",
+            held.export.count(),
+            at.format("%Y-%m-%d %H:%M UTC")
+        ),
+        None => "nothing was exported yet".to_owned(),
+    };
+    Ok(Finding::new("schema export", text, ""))
 }
 
 /// Looks at the target; changes nothing.
@@ -173,11 +191,15 @@ fn in_the_way(held: &Held, selection: &Selection<'_>) -> Vec<Finding> {
 
 /// Objects of others that would go with ours.
 async fn leaning_on_ours(session: &mut Session, held: &Held) -> Result<Vec<Finding>> {
-    let object = |id| held.objects.iter().find(|object| object.id() == id);
+    let (ours, theirs): (Vec<&Object>, Vec<&Object>) =
+        held.objects.iter().partition(|object| held.export.brought(object));
+    let by_id = |objects: Vec<&'_ Object>| -> HashMap<ObjectId, Object> {
+        objects.into_iter().map(|object| (object.id(), object.clone())).collect()
+    };
+    let (ours, theirs) = (by_id(ours), by_id(theirs));
     let mut problems = Vec::new();
     for leaning in catalog::dependencies(session).await? {
-        let (Some(from), Some(to)) = (object(leaning.from), object(leaning.to)) else { continue };
-        if held.export.brought(to) && !held.export.brought(from) {
+        if let (Some(from), Some(to)) = (theirs.get(&leaning.from), ours.get(&leaning.to)) {
             problems.push(Finding::new(
                 from.label(),
                 format!("it leans on {}, which each export makes anew", to.label()),

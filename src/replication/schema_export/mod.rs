@@ -2,7 +2,8 @@
 //!
 //! One transaction on the target takes away what the last export brought, and nothing else, and makes the new objects: who reads the
 //! target sees the last schema or the new one, never a part of either. What other people have there is never touched; where it
-//! stands in the way it is named, before anything is changed.
+//! stands in the way it is named, before anything is changed. An exported table belongs to the export: who may read it goes on reading the
+//! next one, but an index or a trigger that others gave it goes with it.
 
 mod guard;
 mod selection;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::outcome::millis;
+use crate::replication::plan::Finding;
 
 /// The steps of the job in their order, as the log and the ledger name them.
 pub const STEPS: [&str; 3] = ["dump", "guard", "write"];
@@ -37,11 +39,10 @@ const DUMP_DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// # Errors
 /// There is no target, it is one of our own databases, something of others stands in the way, or an object cannot be made there.
 pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
-    let url = config.schema_export.target.as_ref().ok_or_else(|| {
+    let target = target(config)?.ok_or_else(|| {
         Error::new(ErrorKind::Configuration, "DB_SCHEMA_EXPORTER_DATABASE_TARGET is not set")
             .hint("name the database that gets the warehouse's schema")
     })?;
-    let target = Database::new(url, "export target")?;
     let dumped = recorder.step("dump", Box::pin(dump(config, recorder))).await?;
     let selection = selection::select(&dumped.archive, &dumped.staying, &dumped.extensions);
     recorder.step("guard", guard::run(config, &target, &dumped, &selection)).await?;
@@ -64,6 +65,21 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         events::SCHEMA_EXPORTED
     );
     Ok(())
+}
+
+/// Looks whether the target can be reached and written, and says when the last export was; nothing where there is no target.
+///
+/// # Errors
+/// It cannot be reached, is one of our own databases, or nothing may be made in it.
+pub async fn check(config: &Config) -> Result<Option<Finding>> {
+    match target(config)? {
+        Some(target) => guard::look(config, &target).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn target(config: &Config) -> Result<Option<Database>> {
+    config.schema_export.target.as_ref().map(|url| Database::new(url, "export target")).transpose()
 }
 
 /// The schema of the warehouse at one moment.
@@ -99,7 +115,7 @@ async fn dump(config: &Config, recorder: &Recorder) -> Result<Dumped> {
     let command = tools.dump_schema(&config.databases.warehouse, &snapshot, LOCK_WAIT);
     let bytes = process::run(&command, DUMP_DEADLINE).await.map_err(|error| {
         error.also_hint(
-            "pg_dump reads every table's definition: the role needs SELECT on all of the warehouse's tables",
+            "pg_dump reads every definition: the role needs USAGE on the warehouse's schemas and SELECT on their tables",
         )
     })?;
     session.close().await;

@@ -103,3 +103,105 @@ impl<'a> Selection<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::postgres::archive::{EntryKind, Format, FormatVersion, Header, Section};
+
+    fn entry(id: i32, kind: &str, schema: Option<&str>, name: &str, dependencies: &[i32]) -> Entry {
+        Entry {
+            id,
+            kind: EntryKind::from_archive(kind),
+            section: Section::PreData,
+            schema: schema.map(str::to_owned),
+            name: name.into(),
+            owner: "somebody".into(),
+            definition: format!("-- {kind} {name}"),
+            copy_statement: None,
+            dependencies: dependencies.to_vec(),
+            table_access_method: None,
+            tablespace: None,
+            has_data: false,
+        }
+    }
+
+    fn archive(entries: Vec<Entry>) -> Archive {
+        let header = Header {
+            version: FormatVersion { major: 1, minor: 14 },
+            format: Format::Custom,
+            dbname: "dw".into(),
+            server_version: "15.4".into(),
+            dump_version: "15.4".into(),
+            created: None,
+        };
+        Archive { path: "".into(), header, encoding: "UTF8".into(), entries }
+    }
+
+    fn labels(entries: &[&Entry]) -> Vec<String> {
+        entries.iter().map(|entry| entry.label()).collect()
+    }
+
+    #[test]
+    fn readers_schemas_travel_and_what_leans_on_the_others_is_named() {
+        let archive = archive(vec![
+            entry(1, "SCHEMA", None, "nightferry", &[]),
+            entry(2, "SCHEMA", None, "bi", &[]),
+            entry(3, "COMMENT", None, "SCHEMA bi", &[2]),
+            entry(4, "TABLE", Some("nightferry"), "runs", &[1]),
+            entry(5, "TABLE", Some("bi"), "targets", &[2]),
+            entry(6, "VIEW", Some("bi"), "runs", &[2, 4]),
+            entry(7, "COMMENT", Some("bi"), "VIEW runs", &[6]),
+            entry(8, "ACL", Some("bi"), "TABLE targets", &[5]),
+            entry(9, "TABLE DATA", Some("bi"), "targets", &[5]),
+        ]);
+        let selection = select(&archive, &BTreeSet::from(["nightferry".to_owned()]), &BTreeMap::new());
+        assert_eq!(selection.schemas, BTreeSet::from(["bi"]));
+        assert_eq!(labels(&selection.objects), ["TABLE bi.targets"]);
+        assert_eq!(selection.schema_comments.len(), 1);
+        let left_out: Vec<&str> = selection.left_out.iter().map(|skipped| skipped.object.as_str()).collect();
+        assert_eq!(left_out, ["VIEW bi.runs"]);
+    }
+
+    #[test]
+    fn foreign_tables_stay_at_home_with_all_that_leans_on_them() {
+        let archive = archive(vec![
+            entry(1, "SERVER", None, "elsewhere", &[]),
+            entry(2, "FOREIGN TABLE", Some("bi"), "far", &[1]),
+            entry(3, "VIEW", Some("bi"), "near", &[2]),
+            entry(4, "TABLE", Some("bi"), "here", &[]),
+        ]);
+        let selection = select(&archive, &BTreeSet::new(), &BTreeMap::new());
+        assert_eq!(labels(&selection.objects), ["TABLE bi.here"]);
+        let reasons: Vec<String> = selection
+            .left_out
+            .iter()
+            .map(|skipped| format!("{}: {}", skipped.object, skipped.reason))
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                "SERVER elsewhere: not carried by nightferry",
+                "FOREIGN TABLE bi.far: not carried by nightferry",
+                "VIEW bi.near: it leans on FOREIGN TABLE bi.far, which is not exported",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_extension_is_needed_by_what_leans_on_it_and_by_another_that_is_needed() {
+        let archive = archive(vec![
+            entry(1, "EXTENSION", None, "cube", &[]),
+            entry(2, "EXTENSION", None, "earthdistance", &[1]),
+            entry(3, "EXTENSION", None, "pg_stat_statements", &[]),
+            entry(4, "EXTENSION", None, "left_behind", &[]),
+            entry(5, "COMMENT", None, "EXTENSION cube", &[1]),
+            entry(6, "TABLE", Some("bi"), "places", &[2]),
+        ]);
+        let extensions = BTreeMap::from([("left_behind".to_owned(), "public__next".to_owned())]);
+        let selection = select(&archive, &BTreeSet::from(["public__next".to_owned()]), &extensions);
+        assert_eq!(selection.needed_extensions, BTreeSet::from(["cube", "earthdistance"]));
+        assert_eq!(selection.extensions.len(), 3);
+        assert_eq!(labels(&selection.objects), ["TABLE bi.places"]);
+    }
+}

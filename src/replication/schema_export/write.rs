@@ -2,12 +2,14 @@
 //!
 //! It sees the catalogs as they were when it began, and its own changes: what it made is what is there at its end and was not before.
 
+use std::collections::BTreeSet;
+
 use super::Dumped;
 use super::guard::Held;
 use super::selection::Selection;
 use crate::adapters::ledger::Recorder;
 use crate::adapters::postgres::archive::Entry;
-use crate::adapters::postgres::catalog::{self, Object};
+use crate::adapters::postgres::catalog::{self, Object, ObjectId};
 use crate::adapters::postgres::exported::{self, Schema};
 use crate::adapters::postgres::{Database, SCRIPT_SETTINGS, Session, ident};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,7 +52,8 @@ pub(super) async fn run(
     give_back(&mut session, &grants).await?;
 
     let mut made = Held::read(&mut session).await?.objects;
-    made.retain(|object| !remaining.iter().any(|old| old.id() == object.id()));
+    let old: BTreeSet<ObjectId> = remaining.iter().map(Object::id).collect();
+    made.retain(|object| !old.contains(&object.id()));
     let run = recorder.run().as_str();
     exported::write(&mut session, &dumped.warehouse, run, &made, &schemas).await?;
     session.execute("commit").await?;
