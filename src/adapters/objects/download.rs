@@ -65,7 +65,14 @@ pub struct Download {
     chunk: Bytes,
     sum: Option<Sha256>,
     progress: Progress,
-    has_ended: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    UnderWay,
+    Ended,
+    Failed,
 }
 
 /// What is downloaded, and how.
@@ -77,8 +84,9 @@ struct Source {
 
 /// A range of the object on its way; to the end where that is not known.
 struct Part {
-    chunks: mpsc::Receiver<Result<Bytes>>,
-    _task: AbortOnDropHandle<()>,
+    chunks: mpsc::Receiver<Bytes>,
+    /// Says how it ended, once there are no more chunks.
+    task: AbortOnDropHandle<Result<()>>,
 }
 
 impl Download {
@@ -94,7 +102,15 @@ impl Download {
         let sum = object.sha256.as_ref().map(|_| Sha256::new());
         let progress = Progress(Arc::default());
         let source = Arc::new(Source { remote, object, pace });
-        Self { source, next: 0, parts: VecDeque::new(), chunk: Bytes::new(), sum, progress, has_ended: false }
+        Self {
+            source,
+            next: 0,
+            parts: VecDeque::new(),
+            chunk: Bytes::new(),
+            sum,
+            progress,
+            state: State::UnderWay,
+        }
     }
 
     /// How far it is.
@@ -130,15 +146,21 @@ impl Download {
             let Some(part) = self.parts.front_mut() else { return Poll::Ready(self.check().map(|()| false)) };
             match ready!(part.chunks.poll_recv(cx)) {
                 Some(chunk) => {
-                    self.chunk = chunk?;
+                    self.chunk = chunk;
                     if let Some(sum) = &mut self.sum {
                         sum.update(&self.chunk);
                     }
                     self.progress.0.fetch_add(self.chunk.len() as u64, Ordering::Relaxed);
                     return Poll::Ready(Ok(true));
                 }
-                None => self.parts.pop_front(),
-            };
+                None => {
+                    let ended = ready!(Pin::new(&mut part.task).poll(cx));
+                    ended.map_err(|error| {
+                        Error::new(ErrorKind::Internal, "a download broke").because(error)
+                    })??;
+                    self.parts.pop_front();
+                }
+            }
         }
     }
 
@@ -164,11 +186,17 @@ impl Download {
 impl AsyncRead for Download {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.chunk.is_empty() && !this.has_ended && into.remaining() > 0 {
+        if this.chunk.is_empty() && this.state != State::Ended && into.remaining() > 0 {
+            if this.state == State::Failed {
+                let text = format!("the download of {} failed before", this.source.object.name);
+                return Poll::Ready(Err(into_io(Error::new(ErrorKind::Internal, text))));
+            }
             match ready!(this.poll_chunk(cx)) {
-                Ok(more) => this.has_ended = !more,
+                Ok(true) => {}
+                Ok(false) => this.state = State::Ended,
                 Err(error) => {
                     this.parts.clear();
+                    this.state = State::Failed;
                     return Poll::Ready(Err(into_io(error)));
                 }
             }
@@ -197,14 +225,8 @@ impl Source {
         // A part fits into memory; what has no end waits for its reader.
         let (sender, chunks) = mpsc::channel(if to.is_some() { 4096 } else { 16 });
         let source = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let mut piece = Piece { source, at: from, to, sender };
-            if let Err(error) = piece.fetch_patiently().await {
-                // Nobody receives it where the download was dropped.
-                let _ = piece.sender.send(Err(error)).await;
-            }
-        });
-        Part { chunks, _task: AbortOnDropHandle::new(task) }
+        let piece = Piece { source, at: from, to, sender };
+        Part { chunks, task: AbortOnDropHandle::new(tokio::spawn(piece.fetch_patiently())) }
     }
 }
 
@@ -214,11 +236,11 @@ struct Piece {
     /// Where it goes on.
     at: u64,
     to: Option<u64>,
-    sender: mpsc::Sender<Result<Bytes>>,
+    sender: mpsc::Sender<Bytes>,
 }
 
 impl Piece {
-    async fn fetch_patiently(&mut self) -> Result<()> {
+    async fn fetch_patiently(mut self) -> Result<()> {
         let Pace { tries, first_pause, .. } = self.source.pace;
         let (mut failures, mut pause) = (0, first_pause);
         loop {
@@ -258,7 +280,8 @@ impl Piece {
                 )
                 .hint("it was replaced or is still being written: run it again"));
             }
-            if self.sender.send(Ok(chunk)).await.is_err() {
+            if self.sender.send(chunk).await.is_err() {
+                // The download was dropped.
                 return Ok(());
             }
         }
@@ -280,4 +303,80 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::future::BoxFuture;
+    use futures::stream;
+    use tokio::io::AsyncReadExt;
+
+    use super::super::{Body, from_io};
+    use super::*;
+
+    /// A server that fails in a given way from a given byte on.
+    #[derive(Debug, Default)]
+    struct Failing {
+        from: u64,
+        panics: bool,
+        tries: AtomicUsize,
+    }
+
+    impl Remote for Failing {
+        fn look(&self) -> BoxFuture<'_, Result<Object>> {
+            unreachable!()
+        }
+
+        fn read<'a>(&'a self, _: &'a Object, from: u64, to: Option<u64>) -> BoxFuture<'a, Result<Body>> {
+            Box::pin(async move {
+                if from < self.from {
+                    let length = to.unwrap() - from;
+                    return Ok(Box::pin(stream::iter([Ok(Bytes::from(vec![0; length as usize]))])) as Body);
+                }
+                self.tries.fetch_add(1, Ordering::Relaxed);
+                assert!(!self.panics, "broken on purpose");
+                Err(Error::new(ErrorKind::Unavailable, "it answered 503"))
+            })
+        }
+    }
+
+    fn download(remote: &Arc<Failing>) -> Download {
+        let object = Object {
+            name: "x".to_owned(),
+            size: Some(1_000_000),
+            modified: None,
+            tag: None,
+            sha256: None,
+            has_ranges: true,
+        };
+        Download::start(Arc::clone(remote) as Arc<dyn Remote>, object)
+    }
+
+    async fn failed(download: &mut Download) -> (usize, Error) {
+        let mut bytes = Vec::new();
+        let error = download.read_to_end(&mut bytes).await.unwrap_err();
+        (bytes.len(), from_io(error, "reading"))
+    }
+
+    #[tokio::test]
+    async fn a_part_that_breaks_leaves_no_gap_and_what_failed_stays_failed() {
+        let remote = Arc::new(Failing { from: 262_144, panics: true, ..Failing::default() });
+        let mut download = download(&remote);
+        let (read, error) = failed(&mut download).await;
+        assert_eq!((read, error.to_string().starts_with("a download broke")), (262_144, true), "{error}");
+        let (read, error) = failed(&mut download).await;
+        assert_eq!((read, error.to_string().as_str()), (0, "the download of x failed before"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_away_is_borne_with_for_a_minute_or_more() {
+        let remote = Arc::new(Failing::default());
+        let start = tokio::time::Instant::now();
+        let (_, error) = failed(&mut download(&remote)).await;
+        assert_eq!((error.kind(), remote.tries.load(Ordering::Relaxed)), (ErrorKind::Unavailable, 10));
+        let waited = start.elapsed().as_secs();
+        assert!((35..=90).contains(&waited), "{waited} s");
+    }
 }
