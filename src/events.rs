@@ -40,6 +40,14 @@ pub const NOTIFICATION_FAILED: &str = "notification.failed";
 pub const BACKUP_CHOSEN: &str = "backup.chosen";
 /// The newest backup is still being made at its provider; fields `backup`, `pause_ms`.
 pub const BACKUP_WAITS: &str = "backup.waits";
+/// How far a push is; field `bytes`.
+pub const PUSH_PROGRESS: &str = "push.progress";
+/// A dump was pushed and read back; fields `bucket`, `backup`, `bytes`, `sha256`, `is_encrypted`, `duration_ms`.
+pub const BACKUP_PUSHED: &str = "backup.pushed";
+/// A pushed dump was removed since there are newer ones; fields `bucket`, `backup`.
+pub const BACKUP_REMOVED: &str = "backup.removed";
+/// What earlier pushes left half done was removed; fields `bucket`, `objects`.
+pub const LEFTOVERS_REMOVED: &str = "backup.leftovers-removed";
 /// How far a download is; fields `bytes`, `total_bytes`.
 pub const DOWNLOAD_PROGRESS: &str = "download.progress";
 /// A backup was downloaded whole; fields `backup`, `bytes`, `archive_bytes`, `duration_ms`.

@@ -6,3 +6,4 @@ pub mod objects;
 pub mod postgres;
 pub mod process;
 pub mod queue;
+pub mod sealing;

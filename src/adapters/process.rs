@@ -5,13 +5,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{fmt, io};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStdout};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, ReadBuf};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
+use crate::adapters::objects::into_io;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A command to be run: built by a pure function, asserted in tests without running anything.
@@ -32,11 +38,11 @@ impl Command {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
 
-    fn spawn(&self) -> Result<Child> {
+    fn spawn(&self, stdin: Stdio) -> Result<Child> {
         tokio::process::Command::new(&self.program)
             .args(&self.arguments)
             .envs(&self.environment)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -90,8 +96,22 @@ impl Running {
     /// # Errors
     /// It cannot be started.
     pub fn start(command: &Command) -> Result<Self> {
-        let mut child = command.spawn()?;
-        let name = command.name();
+        Self::of(command.spawn(Stdio::null())?, command.name())
+    }
+
+    /// Starts a command that reads what is written to the pipe, and gives the pipe. Closed, it is the end of the child's input.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with_input(command: &Command) -> Result<(Self, ChildStdin)> {
+        let mut child = command.spawn(Stdio::piped())?;
+        let input = child.stdin.take().ok_or_else(|| {
+            Error::new(ErrorKind::Internal, format!("{} was started without pipes", command.name()))
+        })?;
+        Ok((Self::of(child, command.name())?, input))
+    }
+
+    fn of(mut child: Child, name: String) -> Result<Self> {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(Error::new(ErrorKind::Internal, format!("{name} was started without pipes")));
         };
@@ -124,14 +144,69 @@ impl Running {
         Err(Error::new(ErrorKind::Tool, format!("{} failed ({status}): {said}", self.name)))
     }
 
+    /// Its output as a reader that ends only where the child ended well: the output of one that failed ends in its error, and is never taken
+    /// for a whole.
+    #[must_use]
+    pub fn into_output(self) -> Output {
+        Output(State::Reading(Box::new(self)))
+    }
+
     fn broken(&self, error: std::io::Error) -> Error {
         Error::new(ErrorKind::Internal, format!("lost contact with {}", self.name)).because(error)
     }
 }
 
+/// What a child writes; see [`Running::into_output`]. Dropped, it kills the child.
+pub struct Output(State);
+
+enum State {
+    Reading(Box<Running>),
+    Ending(BoxFuture<'static, Result<()>>),
+    Ended,
+}
+
+impl AsyncRead for Output {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        loop {
+            match &mut self.0 {
+                State::Reading(running) => {
+                    ready!(Pin::new(&mut running.stdout).poll_read(cx, into))?;
+                    if into.filled().len() > before || into.remaining() == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let State::Reading(mut running) = std::mem::replace(&mut self.0, State::Ended) else {
+                        unreachable!("it is being read")
+                    };
+                    self.0 = State::Ending(async move { running.finish().await }.boxed());
+                }
+                State::Ending(ending) => {
+                    let ended = ready!(ending.as_mut().poll(cx));
+                    self.0 = State::Ended;
+                    return Poll::Ready(ended.map_err(into_io));
+                }
+                State::Ended => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Output")
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::adapters::objects::from_io;
 
     fn shell(script: &str) -> Command {
         Command {
@@ -147,6 +222,28 @@ mod tests {
             run(&shell("echo from >&2; echo here >&2; exit 3"), Duration::from_secs(20)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tool);
         assert_eq!(error.to_string(), "sh failed (exit status: 3): from; here");
+    }
+
+    #[tokio::test]
+    async fn the_output_of_a_failing_tool_has_no_end_but_an_error() {
+        let mut output = Running::start(&shell("echo half; echo why >&2; exit 3")).unwrap().into_output();
+        let mut text = String::new();
+        let error = from_io(output.read_to_string(&mut text).await.unwrap_err(), "");
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): why");
+        let mut output = Running::start(&shell("echo whole")).unwrap().into_output();
+        output.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "half\nwhole\n");
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_given_its_input_and_its_end() {
+        let (mut running, mut input) = Running::start_with_input(&shell("wc -c")).unwrap();
+        input.write_all(b"seven b").await.unwrap();
+        drop(input);
+        let mut text = String::new();
+        running.stdout.read_to_string(&mut text).await.unwrap();
+        running.finish().await.unwrap();
+        assert_eq!(text.trim(), "7");
     }
 
     #[tokio::test]

@@ -58,7 +58,7 @@ fn render(listed: &[Listed]) -> String {
 }
 
 /// Days from two days on: hours say little then.
-fn age(seconds: u64) -> String {
+pub(super) fn age(seconds: u64) -> String {
     let days = seconds / 86_400;
     if days > 1 { format!("{days} days") } else { format::duration(Duration::from_secs(seconds)) }
 }

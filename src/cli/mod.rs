@@ -4,6 +4,7 @@
 //! error is said once, on standard error.
 
 mod adopt;
+mod backup;
 mod check;
 mod format;
 mod generations;
@@ -48,6 +49,7 @@ Examples:
   nightferry plan                         What would a night do?
   nightferry run night                    A whole night now, in the foreground
   nightferry verify                       Does the warehouse still hold what the source has?
+  nightferry backup push                  A dump of the source into the bucket
   nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
   nightferry restart full-replication     Put a stage on its queue again";
@@ -64,6 +66,7 @@ enum Command {
     Verify(verify::Arguments),
     Rollback(rollback::Arguments),
     Generations(generations::Arguments),
+    Backup(backup::Arguments),
     Schema(schema::Arguments),
 }
 
@@ -101,6 +104,7 @@ fn start(command: &Command) -> Result<Ending> {
         .build()
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the runtime").because(error))?;
     let ended = runtime.block_on(command.run(&settings));
+    runtime.block_on(crate::vault::settled(GRACE * 4));
     runtime.shutdown_timeout(GRACE);
     ended
 }
@@ -118,6 +122,7 @@ impl Command {
             Self::Verify(arguments) => verify::run(arguments, settings).await,
             Self::Rollback(arguments) => rollback::run(arguments, settings).await,
             Self::Generations(arguments) => generations::run(arguments, settings).await,
+            Self::Backup(arguments) => backup::run(arguments, settings).await,
             Self::Schema(arguments) => schema::run(arguments, settings).await,
         }
     }

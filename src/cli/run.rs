@@ -75,9 +75,9 @@ pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage]) -> Resu
     // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
     stop.cancel();
     tokio::select! {
-        (outcomes, _) = &mut work => ended(&outcomes, Err(stopped(signal))),
-        () = tokio::time::sleep(TIME_TO_STOP) => Err(stopped(signal)),
-        again = signals.next() => Err(stopped(again)),
+        (outcomes, _) = &mut work => ended(&outcomes, Err(stopped(signal, stages))),
+        () = tokio::time::sleep(TIME_TO_STOP) => Err(stopped(signal, stages)),
+        again = signals.next() => Err(stopped(again, stages)),
     }
 }
 
@@ -88,9 +88,13 @@ fn ended(outcomes: &jobs::Outcomes, result: Result<()>) -> Result<Ending> {
     result.map(|()| Ending::Done)
 }
 
-fn stopped(signal: &str) -> Error {
-    Error::new(ErrorKind::Interrupted, format!("stopped by {signal} before the end"))
-        .hint("run it again; a stage that works in place may have left tables empty until then")
+fn stopped(signal: &str, stages: &[Stage]) -> Error {
+    let hint = if stages.iter().all(|stage| stage.is_of_night()) {
+        "run it again; a stage that works in place may have left tables empty until then"
+    } else {
+        "run it again; nothing of this one is left"
+    };
+    Error::new(ErrorKind::Interrupted, format!("stopped by {signal} before the end")).hint(hint)
 }
 
 #[cfg(test)]

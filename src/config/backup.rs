@@ -75,7 +75,11 @@ impl fmt::Debug for ObjectUrl {
 }
 
 impl BackupSource {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a source from what names it.
+    ///
+    /// # Errors
+    /// What is wrong, and what can be written.
+    pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "write live, scalingo, s3://bucket/prefix, https://host/file, or the path of a pg_dump archive";
         match text.split_once("://") {

@@ -9,8 +9,19 @@ use tempfile::TempDir;
 
 use crate::support::TestNight;
 
-const COMMANDS: [&str; 10] =
-    ["run", "check", "plan", "restart", "worker", "web", "adopt", "verify", "rollback", "generations"];
+const COMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "plan",
+    "restart",
+    "worker",
+    "web",
+    "adopt",
+    "verify",
+    "rollback",
+    "generations",
+    "backup",
+];
 
 /// The command in an empty folder with an empty environment.
 fn nightferry(folder: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Command {

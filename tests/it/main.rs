@@ -6,6 +6,8 @@
 
 mod archive;
 mod archives;
+mod backup_fetch;
+mod backup_push;
 mod backup_sources;
 mod broken_dependents;
 mod bucket;

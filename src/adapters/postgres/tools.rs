@@ -155,12 +155,6 @@ impl Tools {
     /// is an error, not a night spent waiting.
     #[must_use]
     pub fn dump_schema(&self, source: &DatabaseUrl, snapshot: &str, lock_timeout: Duration) -> Command {
-        let mut environment = source.libpq_environment();
-        environment.extend([
-            ("PGCONNECT_TIMEOUT", "30".to_owned()),
-            ("PGAPPNAME", "nightferry".to_owned()),
-            ("LC_ALL", "C".to_owned()),
-        ]);
         Command {
             program: self.program("pg_dump"),
             arguments: vec![
@@ -173,7 +167,33 @@ impl Tools {
                 format!("--snapshot={snapshot}").into(),
                 format!("--lock-wait-timeout={}", lock_timeout.as_millis()).into(),
             ],
-            environment,
+            environment: connection(source),
+        }
+    }
+
+    /// Writes the whole of a live source to standard output, in the custom format: rows, owners and privileges, so that all of it can be had back.
+    ///
+    /// As [`Tools::dump_schema`] otherwise.
+    #[must_use]
+    pub fn dump(&self, source: &DatabaseUrl, lock_timeout: Duration) -> Command {
+        Command {
+            program: self.program("pg_dump"),
+            arguments: vec![
+                "--format=custom".into(),
+                "--no-password".into(),
+                format!("--lock-wait-timeout={}", lock_timeout.as_millis()).into(),
+            ],
+            environment: connection(source),
+        }
+    }
+
+    /// Lists what is in the archive that standard input gives.
+    #[must_use]
+    pub fn list_archive(&self) -> Command {
+        Command {
+            program: self.program("pg_restore"),
+            arguments: vec!["--list".into()],
+            environment: BTreeMap::from([("LC_ALL", "C".to_owned())]),
         }
     }
 
@@ -200,6 +220,17 @@ impl Tools {
         // Joined to an empty folder, a name stays a name.
         self.folder.join(name).into_os_string()
     }
+}
+
+/// How a tool reaches a database: nothing of it stands in its arguments.
+fn connection(database: &DatabaseUrl) -> BTreeMap<&'static str, String> {
+    let mut environment = database.libpq_environment();
+    environment.extend([
+        ("PGCONNECT_TIMEOUT", "30".to_owned()),
+        ("PGAPPNAME", "nightferry".to_owned()),
+        ("LC_ALL", "C".to_owned()),
+    ]);
+    environment
 }
 
 fn missing(program: &Path) -> Error {
@@ -320,6 +351,15 @@ mod tests {
                 ("PGUSER", "me"),
             ]
         );
+    }
+
+    #[test]
+    fn a_backup_holds_everything_and_its_password_is_in_the_environment_only() {
+        let url = DatabaseUrl::parse("postgres://me:canary@db:6543/app").unwrap();
+        let command = tools(15).dump(&url, Duration::from_secs(60));
+        assert_eq!(arguments(&command), ["--format=custom", "--no-password", "--lock-wait-timeout=60000"]);
+        assert_eq!(command.environment.get("PGPASSWORD").map(String::as_str), Some("canary"));
+        assert_eq!(arguments(&tools(15).list_archive()), ["--list"]);
     }
 
     #[test]

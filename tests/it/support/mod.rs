@@ -8,6 +8,7 @@ mod guarded;
 mod night;
 mod peers;
 mod pooler;
+pub(crate) mod pushes;
 mod redis;
 pub(crate) mod s3;
 mod scalingo;

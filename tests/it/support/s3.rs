@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Held,
     /// The server is gone, with all that it was doing.
     Death,
+    /// The object was damaged on the server's disk: one bit is another one.
+    Damaged,
 }
 
 /// A server. Gone when dropped.
@@ -64,7 +66,7 @@ impl S3Server {
         }
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
         service.set_auth(keys);
-        service.set_access(Access(gate.clone()));
+        service.set_access(Access { gate: gate.clone(), folder: folder.to_owned() });
         // Threads of its own: a test may block its own thread.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -73,6 +75,22 @@ impl S3Server {
         let port = listener.local_addr().unwrap().port();
         runtime.spawn(serve(listener, service.build(), gate.dead.clone()));
         Self { runtime: Some(runtime), gate, folder: folder.to_owned(), port }
+    }
+
+    /// The settings of a push into it.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("S3_ENDPOINT", self.url()),
+            ("S3_ACCESS_KEY", KEYS[0].to_owned()),
+            ("S3_SECRET_ACCESS_KEY", KEYS[1].to_owned()),
+            ("S3_BUCKET_NAME", BUCKET.to_owned()),
+            ("S3_OBJECT_NAME_PREFIX", "nightly/app".to_owned()),
+        ]
+    }
+
+    /// The port that it answers on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The value for `S3_ENDPOINT`.
@@ -150,13 +168,16 @@ async fn serve(listener: std::net::TcpListener, service: S3Service, dead: Cancel
     dead.run_until_cancelled(accept).await;
 }
 
-struct Access(Arc<Gate>);
+struct Access {
+    gate: Arc<Gate>,
+    folder: PathBuf,
+}
 
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = request.s3_op().name().to_owned();
-        let fault = self.0.fault(&operation);
+        let fault = self.gate.fault(&operation);
         let is_read = ["Get", "Head", "List"].iter().any(|verb| operation.starts_with(verb));
         match (request.credentials().map(|keys| keys.access_key.as_str()), fault) {
             (None, _) | (_, Some(Fault::Denied)) => Err(s3_error!(AccessDenied)),
@@ -164,8 +185,17 @@ impl S3Access for Access {
             (_, None) => Ok(()),
             (_, Some(Fault::Unavailable)) => Err(s3_error!(ServiceUnavailable, "one moment")),
             (_, Some(Fault::Held)) => std::future::pending().await,
+            (_, Some(Fault::Damaged)) => {
+                let (_, key) = request.s3_path().as_object().unwrap();
+                let path = self.folder.join(BUCKET).join(key);
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(path, bytes).unwrap();
+                Ok(())
+            }
             (_, Some(Fault::Death)) => {
-                self.0.dead.cancel();
+                self.gate.dead.cancel();
                 std::future::pending().await
             }
         }

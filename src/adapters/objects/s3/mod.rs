@@ -6,6 +6,7 @@
 mod copy;
 mod failure;
 mod leftovers;
+mod letting_go;
 mod list;
 mod object;
 mod upload;
@@ -26,7 +27,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use crate::config::S3;
 use crate::error::{Error, ErrorKind, Result};
 
-pub use upload::{Upload, Written, abandoned};
+pub use letting_go::{Temporary, settled};
+pub use upload::Written;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);

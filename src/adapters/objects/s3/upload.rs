@@ -1,6 +1,5 @@
 //! An object written in parts: streamed, with bounded memory, whole or not at all.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
@@ -10,9 +9,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
 
-use super::{Bucket, patience};
+use super::{Bucket, letting_go, patience};
 use crate::adapters::objects::from_io;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -33,15 +31,6 @@ const PIECE: usize = 256 * 1024;
 /// How often an upload is aborted at most, while parts that were on their way come in.
 const ABORT_TRIES: u32 = 5;
 const ABORT_PAUSE: Duration = Duration::from_secs(1);
-
-/// Aborts that outlive what began them.
-static ABORTS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
-
-/// Comes back when the uploads that were dropped are aborted: a process that ends waits for it a moment.
-pub async fn abandoned() {
-    ABORTS.close();
-    ABORTS.wait().await;
-}
 
 /// How many bytes the part of this number (from 1 on) has, the last one excepted. With 10,000 parts it must reach the greatest object (5 TB),
 /// in small parts as long as that can be: up to 175 GB, 64 MiB of memory are enough.
@@ -64,7 +53,7 @@ pub struct Written {
 
 /// An upload that has begun. Dropped before its end, it is aborted: the parts that are there already are removed.
 #[derive(Debug)]
-pub struct Upload {
+pub(super) struct Upload {
     bucket: Bucket,
     key: String,
     id: String,
@@ -97,8 +86,9 @@ impl Bucket {
     /// # Errors
     /// It could not.
     pub async fn may_write(&self, key: &str) -> Result<()> {
-        Upload::begin(self, key, &[]).await?.abort().await;
-        Ok(())
+        let mut upload = Upload::begin(self, key, &[]).await?;
+        upload.is_over = true;
+        self.abort_upload(key, &upload.id).await
     }
 }
 
@@ -107,7 +97,7 @@ impl Upload {
     ///
     /// # Errors
     /// The service cannot be reached or refuses.
-    pub async fn begin(bucket: &Bucket, key: &str, metadata: &[(&str, &str)]) -> Result<Self> {
+    pub(super) async fn begin(bucket: &Bucket, key: &str, metadata: &[(&str, &str)]) -> Result<Self> {
         let mut request = bucket.client.create_multipart_upload().bucket(&bucket.name).key(key);
         for (name, value) in metadata {
             request = request.metadata(*name, *value);
@@ -246,10 +236,7 @@ impl Drop for Upload {
         }
         let on_their_way = std::mem::take(&mut self.on_their_way);
         let abort = abort(self.bucket.clone(), self.key.clone(), self.id.clone(), on_their_way);
-        // Without a runtime the process is ending; the next push removes the parts.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            ABORTS.spawn_on(abort, &runtime);
-        }
+        letting_go::spawn(abort);
     }
 }
 
