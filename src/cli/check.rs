@@ -3,18 +3,23 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, format, generations, log_to_stderr, say, say_json, settings::Settings};
+use crate::clock;
+use crate::config::Config;
 use crate::error::Result;
 use crate::replication::plan::Finding;
 use crate::replication::preflight::{self, Inspection};
+use crate::replication::schema_export;
+use crate::vault::{self, list::Listed};
 
 /// Say every problem that would stop a night, without changing anything.
 ///
-/// Looks at both servers, the tools, the rights, the room and the settings. Exits with 1 when there is a problem.
+/// Looks at both servers, the backup that is read, the tools, the rights, the room and the settings, and at what is done beside the night: pushed
+/// backups, the export of the schema. Exits with 1 when there is a problem.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Answer in JSON: {"problems": [...], "notes": [...]}.
+    /// Answer in JSON: {"problems": [...], "beside": [...], "notes": [...]}; `beside` is what would fail beside the night.
     #[arg(long)]
     json: bool,
 }
@@ -27,23 +32,70 @@ Examples:
 #[derive(Serialize)]
 struct Answer<'a> {
     problems: &'a [Finding],
+    beside: &'a [Finding],
     notes: &'a [Finding],
+}
+
+/// What is done beside the night, looked at.
+#[derive(Debug, Default)]
+struct Beside {
+    problems: Vec<Finding>,
+    notes: Vec<Finding>,
+}
+
+impl Beside {
+    async fn look(config: &Config) -> Self {
+        let mut beside = Self::default();
+        beside.keep("S3_BUCKET_NAME", look_at_pushes(config).await);
+        beside.keep("DB_SCHEMA_EXPORTER_DATABASE_TARGET", schema_export::check(config).await);
+        beside
+    }
+
+    fn keep(&mut self, subject: &str, result: Result<Option<Finding>>) {
+        match result {
+            Ok(note) => self.notes.extend(note),
+            Err(error) => {
+                let hint = error.operator_hint().unwrap_or_default().to_owned();
+                self.problems.push(Finding::new(subject, error.to_string(), hint));
+            }
+        }
+    }
+}
+
+async fn look_at_pushes(config: &Config) -> Result<Option<Finding>> {
+    let Some(looked) = vault::look::run(&config.backup, clock::now()).await? else { return Ok(None) };
+    let newest = match &looked.newest {
+        Some(newest) => format!("the newest is {}", describe(newest)),
+        None => "none was pushed yet".to_owned(),
+    };
+    Ok(Some(Finding::new("S3_BUCKET_NAME", format!("backups are pushed to {}; {newest}", looked.place), "")))
+}
+
+fn describe(backup: &Listed) -> String {
+    let age = generations::age(backup.age_seconds.max(0).unsigned_abs());
+    let size = backup.bytes.map_or_else(String::new, |bytes| format!(", {}", format::bytes(bytes)));
+    format!("{}, {age} old{size}", backup.name)
 }
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
-    let inspection = preflight::inspect(&config).await?;
+    let mut inspection = preflight::inspect(&config).await?;
+    let beside = Beside::look(&config).await;
+    inspection.notes.extend(beside.notes);
+    let is_in_order = inspection.problems.is_empty() && beside.problems.is_empty();
     if arguments.json {
-        say_json(&Answer { problems: &inspection.problems, notes: &inspection.notes })?;
+        let answer =
+            Answer { problems: &inspection.problems, beside: &beside.problems, notes: &inspection.notes };
+        say_json(&answer)?;
     } else {
-        say(&render(&inspection));
+        say(&render(&inspection, &beside.problems));
     }
-    Ok(if inspection.problems.is_empty() { Ending::Done } else { Ending::NotInOrder })
+    Ok(if is_in_order { Ending::Done } else { Ending::NotInOrder })
 }
 
-/// The problems and the notes, for people.
-pub(super) fn render(inspection: &Inspection) -> String {
+/// The problems, those beside the night and the notes, for people.
+pub(super) fn render(inspection: &Inspection, beside: &[Finding]) -> String {
     let problems = &inspection.problems;
     let heading = match problems.len() {
         0 => "No problem found: a night can run.\n".to_owned(),
@@ -52,6 +104,10 @@ pub(super) fn render(inspection: &Inspection) -> String {
     };
     let mut text = heading;
     text.push_str(&list(problems));
+    if !beside.is_empty() {
+        text.push_str("\nBeside the night, this would fail:\n");
+        text.push_str(&list(beside));
+    }
     if !inspection.notes.is_empty() {
         text.push_str("\nNotes:\n");
         text.push_str(&list(&inspection.notes));
@@ -95,11 +151,15 @@ mod tests {
             vec![Finding::new("large objects", "3 are not carried", "")],
         );
         assert_eq!(
-            render(&inspection),
+            render(&inspection, &[Finding::new("S3_BUCKET_NAME", "no such bucket", "make it")]),
             "2 problems: a night would be refused.\n\
              \x20 extension postgis: missing in the warehouse\n\
              \x20   hint: create extension postgis\n\
              \x20 BACKUP_MODE: no table public.answer\n\
+             \n\
+             Beside the night, this would fail:\n\
+             \x20 S3_BUCKET_NAME: no such bucket\n\
+             \x20   hint: make it\n\
              \n\
              Notes:\n\
              \x20 large objects: 3 are not carried\n"
@@ -108,6 +168,6 @@ mod tests {
 
     #[test]
     fn nothing_found_is_said_too() {
-        assert_eq!(render(&found(Vec::new(), Vec::new())), "No problem found: a night can run.\n");
+        assert_eq!(render(&found(Vec::new(), Vec::new()), &[]), "No problem found: a night can run.\n");
     }
 }

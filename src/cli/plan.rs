@@ -35,7 +35,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
 }
 
 fn render(inspection: &Inspection) -> String {
-    let mut text = check::render(inspection);
+    let mut text = check::render(inspection, &[]);
     text.push_str(&tables(inspection));
     let is_swap = inspection.publish.as_ref().is_some_and(|publish| publish.mode == "swap");
     let when = if is_swap { "Replaced at the publish" } else { "Dropped before the new copy is built" };

@@ -1,23 +1,14 @@
 //! A backup from where it is kept onto this machine's disk, as the plain archive that pg_restore reads.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::list;
 use crate::adapters::objects::place::Place;
-use crate::adapters::objects::{Backup, BackupState, Download, from_io, unwrap};
-use crate::adapters::postgres::archive::Checked;
+use crate::adapters::objects::save::{Gauge, cannot_write, save};
+use crate::adapters::objects::{Backup, BackupState, Download};
 use crate::config::{self, BackupSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events;
-
-const BUFFER: usize = 1 << 20;
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,71 +84,29 @@ async fn write(place: &Place, backup: &Backup, config: &config::Backup, path: &P
     let object = remote.look().await?;
     let total = object.size;
     let download = Download::start(remote, object);
-    let progress = download.progress();
-    let mut input = Checked::new(unwrap(download, &config.decrypt_with).await?);
-    let mut partial = Partial::create(path).await?;
-    let mut bytes = vec![0; BUFFER];
-    let (mut written, mut said) = (0, Instant::now());
-    loop {
-        let length = input.read(&mut bytes).await.map_err(|error| from_io(error, "reading failed"))?;
-        if length == 0 {
-            break;
-        }
-        partial.write(&bytes[..length]).await?;
-        written += length as u64;
-        if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
-            tracing::info!(bytes = progress.bytes(), total_bytes = total, "{}", events::DOWNLOAD_PROGRESS);
-        }
-    }
-    partial.finish(path).await?;
+    let gauge = Gauge { progress: Some(download.progress()), total };
+    let partial = Partial::beside(path);
+    let written = save(download, &config.decrypt_with, &partial.0, &gauge).await?;
+    tokio::fs::rename(&partial.0, path).await.map_err(|error| cannot_write(path, error))?;
     Ok(written)
 }
 
 /// A file under another name. Dropped, it is removed.
-struct Partial {
-    path: PathBuf,
-    file: File,
-}
+struct Partial(PathBuf);
 
 impl Partial {
-    async fn create(target: &Path) -> Result<Self> {
+    fn beside(target: &Path) -> Self {
         let mut path = target.as_os_str().to_owned();
         path.push(".partial");
-        let path = PathBuf::from(path);
-        let mut file = File::create(&path).await.map_err(|error| cannot_write(&path, error))?;
-        file.set_max_buf_size(BUFFER);
-        Ok(Self { path, file })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).await.map_err(|error| cannot_write(&self.path, error))
-    }
-
-    async fn finish(mut self, target: &Path) -> Result<()> {
-        let finish = async {
-            self.file.flush().await?;
-            self.file.sync_all().await?;
-            tokio::fs::rename(&self.path, target).await
-        };
-        finish.await.map_err(|error| cannot_write(target, error))
+        Self(PathBuf::from(path))
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
         // Where it was given its name, there is nothing to remove.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.0);
     }
-}
-
-fn cannot_write(path: &Path, error: io::Error) -> Error {
-    let hint = if error.kind() == io::ErrorKind::StorageFull {
-        "make room, or name a file on another disk by --output"
-    } else {
-        "name a file that can be written by --output"
-    };
-    Error::new(ErrorKind::Refused, format!("cannot write {}", path.display())).hint(hint).because(error)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod fetch;
 pub mod list;
+pub mod look;
 pub mod push;
 mod read_back;
 mod retention;

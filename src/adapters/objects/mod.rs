@@ -8,6 +8,7 @@ mod download;
 mod passing;
 pub mod place;
 pub mod s3;
+pub mod save;
 mod wrapping;
 
 use std::fmt;

@@ -1,25 +1,19 @@
 //! Fetching the whole of a backup that was found.
 
-use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use std::time::Instant;
 
 use super::find::{Bytes, Found};
 use super::folder::{Label, RunFolder};
 use super::room;
 use crate::adapters::ledger::SourceBackup;
-use crate::adapters::objects::{Download, Progress, from_io};
-use crate::adapters::postgres::archive::{Archive, Checked};
-use crate::error::{Error, ErrorKind, Result};
+use crate::adapters::objects::Download;
+use crate::adapters::objects::save::{Gauge, save};
+use crate::adapters::postgres::archive::Archive;
+use crate::error::Result;
 use crate::events;
 use crate::ids::RunId;
 use crate::outcome::millis;
-
-const BUFFER: usize = 1 << 20;
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// A backup on this machine's disk.
 #[derive(Debug)]
@@ -65,6 +59,9 @@ impl Found {
             return Ok(Fetched { archive, folder: None, record: record(self.size.unwrap_or(0), false) });
         }
         let (folder, kept) = RunFolder::claim(work_dir, run, &self.identity())?;
+        // The machine may have lost its power since: what was kept is read through as what is fetched is.
+        let is_whole = kept.is_some() && Archive::check(&folder.archive()).await.is_ok();
+        let kept = kept.filter(|_| is_whole);
         let was_kept = kept.is_some();
         let label = match kept {
             Some(label) => {
@@ -98,48 +95,13 @@ impl Found {
         match &self.bytes {
             Bytes::Remote { remote, object, .. } => {
                 let download = Download::start(remote.clone(), object.clone());
-                let progress = download.progress();
-                self.pour(download, path, Some(&progress)).await
+                let gauge = Gauge { progress: Some(download.progress()), total: self.size };
+                save(download, &self.keys, path, &gauge).await
             }
-            Bytes::File(_) | Bytes::Archive(_) => self.pour(self.input().await?, path, None).await,
-        }
-    }
-
-    async fn pour(
-        &self,
-        input: impl AsyncRead + Send + Unpin + 'static,
-        path: &Path,
-        progress: Option<&Progress>,
-    ) -> Result<u64> {
-        let mut input = Checked::new(self.unwrapped(input).await?);
-        let mut file = File::create(path).await.map_err(|error| cannot_write(path, error))?;
-        file.set_max_buf_size(BUFFER);
-        let mut bytes = vec![0; BUFFER];
-        let (mut written, mut said) = (0, Instant::now());
-        loop {
-            let length = input.read(&mut bytes).await.map_err(|error| from_io(error, "reading failed"))?;
-            if length == 0 {
-                break;
-            }
-            file.write_all(&bytes[..length]).await.map_err(|error| cannot_write(path, error))?;
-            written += length as u64;
-            if said.elapsed() >= SAY_EVERY {
-                said = Instant::now();
-                let bytes = progress.map_or(written, Progress::bytes);
-                tracing::info!(bytes, total_bytes = self.size, "{}", events::DOWNLOAD_PROGRESS);
+            Bytes::File(_) | Bytes::Archive(_) => {
+                let gauge = Gauge { progress: None, total: self.size };
+                save(self.input().await?, &self.keys, path, &gauge).await
             }
         }
-        file.flush().await.map_err(|error| cannot_write(path, error))?;
-        Ok(written)
     }
-}
-
-fn cannot_write(path: &Path, error: io::Error) -> Error {
-    let is_full = error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded;
-    let (kind, hint) = if is_full {
-        (ErrorKind::Refused, "make room, or set WORK_DIR to a folder on a larger disk")
-    } else {
-        (ErrorKind::Internal, "is WORK_DIR a folder that can be written to?")
-    };
-    Error::new(kind, format!("cannot write to {}", path.display())).hint(hint).because(error)
 }

@@ -49,7 +49,7 @@ pub struct Found {
     /// Worth knowing of it.
     pub remark: Option<String>,
     pub(super) bytes: Bytes,
-    keys: Vec<config::Secret>,
+    pub(super) keys: Vec<config::Secret>,
 }
 
 /// Where its bytes come from.
@@ -171,10 +171,7 @@ impl Found {
         })
     }
 
-    pub(super) async fn unwrapped(
-        &self,
-        input: impl AsyncRead + Send + Unpin + 'static,
-    ) -> Result<Unwrapped> {
+    async fn unwrapped(&self, input: impl AsyncRead + Send + Unpin + 'static) -> Result<Unwrapped> {
         unwrap(input, &self.keys).await
     }
 }
