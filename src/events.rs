@@ -85,3 +85,5 @@ pub const PUBLISH_WAITS: &str = "publish.waits";
 pub const PUBLISH_DONE: &str = "publish.done";
 /// A generation that nobody reads was dropped; fields `generation`, `state`, `schemas`.
 pub const GENERATION_DROPPED: &str = "generation.dropped";
+/// The warehouse's schema was exported; fields `tables`, `views`, `other_objects`, `replaced_objects`, `duration_ms`.
+pub const SCHEMA_EXPORTED: &str = "schema.exported";

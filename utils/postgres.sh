@@ -91,7 +91,7 @@ start_cluster() {
   (umask 077 && echo "$CLUSTER_PASSWORD" >"$dir/password") || return 1
   if [[ $(id -u) -eq 0 ]]; then chown "$(cluster_user)" "$dir" "$dir/password" || return 1; fi
   if ! as_cluster_user "$bin/initdb" --pgdata="$dir/data" --username=postgres --pwfile="$dir/password" \
-    --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1; then
+    --auth="${CLUSTER_AUTH:-scram-sha-256}" --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1; then
     cat "$dir/initdb.log" >&2
     return 1
   fi

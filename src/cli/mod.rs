@@ -12,6 +12,7 @@ mod plan;
 mod restart;
 mod rollback;
 mod run;
+mod schema;
 mod settings;
 mod signals;
 mod summary;
@@ -66,6 +67,7 @@ enum Command {
     Rollback(rollback::Arguments),
     Generations(generations::Arguments),
     Backup(backup::Arguments),
+    Schema(schema::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -121,6 +123,7 @@ impl Command {
             Self::Rollback(arguments) => rollback::run(arguments, settings).await,
             Self::Generations(arguments) => generations::run(arguments, settings).await,
             Self::Backup(arguments) => backup::run(arguments, settings).await,
+            Self::Schema(arguments) => schema::run(arguments, settings).await,
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     in_foreground(settings, &arguments.what.stages()).await
 }
 
-/// Does stages now, until they end or a signal comes, and says what they did.
+/// Does stages in their order until one fails or a signal comes, then prints what was done.
 pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage]) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stdout(&log);

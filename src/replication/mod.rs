@@ -5,6 +5,7 @@ pub mod backup;
 pub mod comparison;
 pub mod content;
 mod disk;
+mod dropping;
 pub mod enrich;
 mod enums;
 pub mod full;

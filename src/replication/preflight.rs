@@ -191,23 +191,7 @@ pub async fn two_databases(config: &Config) -> Result<()> {
     let Some(source_url) = &config.databases.source else { return Ok(()) };
     let (source, warehouse) =
         (Database::new(source_url, "source")?, Database::new(&config.databases.warehouse, "warehouse")?);
-    let (Ok(mut at_source), Ok(mut at_warehouse)) = (source.connect().await, warehouse.connect().await)
-    else {
-        return Ok(());
-    };
-    let (one, other) =
-        (catalog::identity(&mut at_source).await?, catalog::identity(&mut at_warehouse).await?);
-    let same_cluster = one.system_identifier.is_some() && one.system_identifier == other.system_identifier;
-    // A standby has the identifier of its primary: writing to one is reading from the other.
-    let how = if same_cluster && one.database_oid == other.database_oid {
-        "same system identifier and database oid"
-    } else if one.database_oid == other.database_oid
-        && catalog::sees_lock_of(&mut at_source, &mut at_warehouse).await?
-    {
-        "a lock taken in one is seen in the other"
-    } else {
-        return Ok(());
-    };
+    let Some(how) = are_one(&source, &warehouse).await? else { return Ok(()) };
     Err(Error::new(ErrorKind::Refused, format!("source and warehouse are the same database ({how})"))
         .hint("SOURCE_DATABASE_URL and TARGET_DATABASE_URL must name two databases"))
 }
@@ -216,6 +200,26 @@ fn note_backup(source: &Source, notes: &mut Vec<Finding>) {
     let Some(found) = source.found() else { return };
     notes.push(Finding::new("BACKUP_SOURCE", found.describe(), ""));
     notes.extend(found.remark.iter().map(|remark| Finding::new("BACKUP_SOURCE", remark.clone(), "")));
+}
+
+/// How it is known that two URLs lead to one database; none where they do not, or where one of the two cannot be reached.
+///
+/// # Errors
+/// A server cannot be asked.
+pub(super) async fn are_one(one: &Database, other: &Database) -> Result<Option<&'static str>> {
+    let (Ok(mut at_one), Ok(mut at_other)) = (one.connect().await, other.connect().await) else {
+        return Ok(None);
+    };
+    let (first, second) = (catalog::identity(&mut at_one).await?, catalog::identity(&mut at_other).await?);
+    let same_cluster =
+        first.system_identifier.is_some() && first.system_identifier == second.system_identifier;
+    // A standby has the identifier of its primary: writing to one is reading from the other.
+    if same_cluster && first.database_oid == second.database_oid {
+        return Ok(Some("same system identifier and database oid"));
+    }
+    let is_seen = first.database_oid == second.database_oid
+        && catalog::sees_lock_of(&mut at_one, &mut at_other).await?;
+    Ok(is_seen.then_some("a lock taken in one is seen in the other"))
 }
 
 fn note_versions(source: Option<&Source>, warehouse: &World, notes: &mut Vec<Finding>) {

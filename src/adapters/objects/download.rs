@@ -103,9 +103,10 @@ impl Download {
         self.progress.clone()
     }
 
-    /// Asks for more parts while there is room for them. The second one waits until the first bytes were read.
+    /// Asks for more parts while there is room for them. The first one comes alone: who only wants the head may be content with it.
     fn ask(&mut self) {
-        let room = if self.progress.bytes() == 0 { 1 } else { self.source.pace.parts.max(1) };
+        let is_first = self.progress.bytes() < FIRST_PART.min(self.source.pace.part_bytes);
+        let room = if is_first { 1 } else { self.source.pace.parts.max(1) };
         match self.source.size_by_ranges() {
             Some(size) => {
                 while self.parts.len() < room && self.next < size {

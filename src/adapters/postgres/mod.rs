@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod columns;
 pub mod comparing;
 pub mod copy;
+pub mod exported;
 mod failure;
 pub mod generation;
 pub mod ident;
@@ -19,5 +20,5 @@ pub mod under_way;
 
 pub(in crate::adapters) use failure::failed;
 pub use lock::WarehouseLock;
-pub use script::run_script;
+pub use script::{SCRIPT_SETTINGS, run_script};
 pub use session::{Database, Session};

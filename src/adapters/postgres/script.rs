@@ -1,10 +1,13 @@
-//! A file of SQL, run whole, with the place of an error in it.
+//! SQL of others: a file, run whole, with the place of an error in it; and the settings for an archive's.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::{Session, failed};
 use crate::error::Result;
+
+/// The settings of pg_restore, for the transaction in which an archive's SQL runs.
+pub const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
 
 /// Runs the statements of a file; `name` names it in errors, with the line where the server tells it.
 ///

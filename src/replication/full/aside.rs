@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::publish::Patience;
 use crate::adapters::postgres::catalog::{self, CopyTable, Definition, Dependency, Object, ObjectId};
 use crate::adapters::postgres::generation::{self, Entered, Stored, Way};
-use crate::adapters::postgres::{Database, Session};
+use crate::adapters::postgres::{Database, SCRIPT_SETTINGS, Session};
 use crate::config::Publishing;
 use crate::error::Result;
 use crate::ids::TableName;
@@ -315,9 +315,6 @@ pub(in crate::replication) struct Inside {
 fn bare(signature: &str) -> &str {
     signature.split_once('(').map_or(signature, |(name, _)| name)
 }
-
-/// Those of pg_restore.
-const SCRIPT_SETTINGS: &str = include_str!("../../../sql/catalog/script_settings.sql");
 
 /// Opens a transaction with the settings of pg_restore.
 pub(super) async fn begin_script(warehouse: &Database) -> Result<Session> {

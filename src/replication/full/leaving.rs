@@ -131,7 +131,7 @@ pub(super) fn skipped(object: &Object, reason: &str, definition: Option<String>)
 }
 
 /// Runs a statement that may fail, without ending the transaction.
-pub(super) async fn attempt(session: &mut Session, statement: &str) -> Result<Result<()>> {
+pub(in crate::replication) async fn attempt(session: &mut Session, statement: &str) -> Result<Result<()>> {
     match session.execute(&format!("savepoint attempt;\n{statement}\n;release savepoint attempt")).await {
         Ok(()) => Ok(Ok(())),
         Err(error) if error.kind() == ErrorKind::Connection => Err(error),

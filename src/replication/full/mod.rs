@@ -16,6 +16,8 @@ mod verify;
 
 use std::collections::HashMap;
 
+pub(super) use self::leaving::attempt;
+
 use self::aside::Aside;
 use self::publish::{Ground, Incoming};
 use crate::adapters::ledger::Recorder;

@@ -24,6 +24,7 @@ use crate::adapters::postgres::{Database, Session};
 use crate::config::Publishing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
+use crate::replication::dropping::{drop_objects, gone_unnamed};
 use crate::replication::plan::{Plan, Space, arrives_as, place, shorten, space};
 
 /// The new, empty objects and what is still to be made.
@@ -156,7 +157,9 @@ async fn build(
     let (mut aside, entered) = if aside.is_in_place() {
         leaving = Leaving::read(&mut session, &footprint).await?;
         leaving.name_what_is_lost(recorder).await?;
-        drop_objects(&mut session, &footprint).await?;
+        drop_objects(&mut session, &footprint.dropped)
+            .await
+            .map_err(|error| error.context("cannot drop last night's objects"))?;
         remaining = catalog::objects(&mut session).await?;
         nothing_else_went(&before, &remaining, &footprint)?;
         (aside, Entered::default())
@@ -318,33 +321,6 @@ fn refuse_conflicts(footprint: &Footprint) -> Result<()> {
     .hint("detach the one that stays, or give both the same mode in BACKUP_MODE"))
 }
 
-async fn drop_objects(session: &mut Session, footprint: &Footprint) -> Result<()> {
-    // Views first: less is left for each cascade to find.
-    let rank = |object: &Object| match object.kind.as_str() {
-        "view" => 0,
-        "materialized view" => 1,
-        "table" => 2,
-        "sequence" => 3,
-        _ => 4,
-    };
-    let mut dropped: Vec<&Object> = footprint.dropped.iter().collect();
-    dropped.sort_by_key(|object| (rank(object), object.identity.clone()));
-    let script: Vec<String> = dropped.into_iter().map(drop_statement).collect();
-    session
-        .execute(&script.join("\n"))
-        .await
-        .map_err(|error| error.context("cannot drop last night's objects"))
-}
-
-fn drop_statement(object: &Object) -> String {
-    // An aggregate without arguments is the one kind whose identity is not what DROP takes.
-    let identity = match object.identity.strip_suffix("()") {
-        Some(name) if object.kind == "aggregate" => format!("{name}(*)"),
-        _ => object.identity.clone(),
-    };
-    format!("drop {} if exists {identity} cascade;", object.kind)
-}
-
 /// Whether an object is one that these entries make: another session may make its own at the same moment.
 fn arriving(archive: &Archive, ids: &[i32]) -> impl Fn(&Object) -> bool + use<> {
     let names: BTreeSet<_> = ids.iter().filter_map(|id| archive.entry(*id)).filter_map(arrives_as).collect();
@@ -353,14 +329,8 @@ fn arriving(archive: &Archive, ids: &[i32]) -> impl Fn(&Object) -> bool + use<> 
 
 /// A cascade may only have taken what was named.
 fn nothing_else_went(before: &[Object], remaining: &[Object], footprint: &Footprint) -> Result<()> {
-    let there: BTreeSet<_> = remaining.iter().map(Object::id).collect();
-    let named: BTreeSet<_> =
-        footprint.dropped.iter().chain(&footprint.rebuilt).chain(&footprint.lost).map(Object::id).collect();
-    let unnamed: Vec<String> = before
-        .iter()
-        .filter(|object| !there.contains(&object.id()) && !named.contains(&object.id()))
-        .map(Object::label)
-        .collect();
+    let named = footprint.dropped.iter().chain(&footprint.rebuilt).chain(&footprint.lost);
+    let unnamed = gone_unnamed(before, remaining, named);
     if unnamed.is_empty() {
         return Ok(());
     }
@@ -378,29 +348,4 @@ fn names_of(spared: &[Object]) -> BTreeSet<TableName> {
 fn made_since(before: &[Object], now: Vec<Object>) -> Vec<Object> {
     let old: BTreeSet<_> = before.iter().map(Object::id).collect();
     now.into_iter().filter(|object| !old.contains(&object.id())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_aggregate_without_arguments_is_dropped_by_its_star() {
-        let object = |kind: &str, identity: &str| Object {
-            class: 1,
-            oid: 1,
-            kind: kind.into(),
-            schema_name: "public".into(),
-            object_name: "x".into(),
-            identity: identity.into(),
-        };
-        assert_eq!(
-            drop_statement(&object("aggregate", "public.n()")),
-            "drop aggregate if exists public.n(*) cascade;"
-        );
-        assert_eq!(
-            drop_statement(&object("function", "public.n()")),
-            "drop function if exists public.n() cascade;"
-        );
-    }
 }

@@ -4,7 +4,7 @@ use crate::adapters::postgres::archive::{Entry, Section};
 
 /// How an entry of an archive travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carriage {
+pub(in crate::replication) enum Carriage {
     /// With the empty objects.
     Before,
     /// After the rows.
@@ -19,7 +19,7 @@ pub(super) enum Carriage {
     NotCarried,
 }
 
-pub(super) fn carriage(entry: &Entry) -> Carriage {
+pub(in crate::replication) fn carriage(entry: &Entry) -> Carriage {
     match entry.kind.name() {
         "SCHEMA"
         | "EXTENSION"

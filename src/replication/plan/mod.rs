@@ -6,6 +6,7 @@ mod lines;
 mod objects;
 mod schemas;
 
+pub(super) use carriage::{Carriage, carriage};
 pub(super) use objects::{Space, arrives_as, place, space};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,12 +32,21 @@ impl Cluster {
 
     /// A cluster for one test, which may kill it.
     pub(crate) fn start_own() -> Self {
-        Self::start_with(&default_tools())
+        // A third of what the tests would compute is SCRAM: the clusters of each version have it, and the pooler.
+        Self::start_as(&default_tools(), "md5")
     }
 
     /// A cluster of the version that this folder of programs belongs to.
     pub(crate) fn start_with(tools: &Path) -> Self {
-        let environment = [("CLUSTER_PASSWORD", SUPERUSER_PASSWORD), ("PG_BIN_DIR", tools.to_str().unwrap())];
+        Self::start_as(tools, "scram-sha-256")
+    }
+
+    fn start_as(tools: &Path, authentication: &str) -> Self {
+        let environment = [
+            ("CLUSTER_PASSWORD", SUPERUSER_PASSWORD),
+            ("CLUSTER_AUTH", authentication),
+            ("PG_BIN_DIR", tools.to_str().unwrap()),
+        ];
         let settings = ["max_connections=200", "max_prepared_transactions=100", "autovacuum=off"];
         let server =
             Guarded::start(include_str!("cluster.sh"), new_folder("cluster"), &settings, &environment);

@@ -97,6 +97,14 @@ impl TestDatabase {
         self.tool("pg_dump", [OsStr::new(&format), "--file".as_ref(), path.as_os_str()]);
     }
 
+    /// A custom-format dump as it comes through a pipe: without the places of the rows, which a file has.
+    pub(crate) fn piped_dump(&self) -> Vec<u8> {
+        let mut command = Command::new(self.tools.join("pg_dump"));
+        let output = command.arg("-Fc").envs(self.url.libpq_environment()).output().unwrap();
+        assert!(output.status.success(), "pg_dump failed: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
     /// One schema of it, definitions and rows, as pg_dump's text.
     pub(crate) fn dump_text(&self, schema: &str) -> String {
         self.tool("pg_dump", ["--schema".as_ref(), OsStr::new(schema)])

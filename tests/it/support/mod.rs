@@ -3,6 +3,7 @@
 mod cluster;
 pub(crate) mod compare;
 mod database;
+mod file_server;
 mod guarded;
 mod night;
 mod peers;
@@ -18,6 +19,7 @@ pub(crate) mod writers;
 
 pub(crate) use cluster::{Cluster, all_tools, default_tools, versions};
 pub(crate) use database::{TestDatabase, ask, execute_on, rows_on};
+pub(crate) use file_server::{Asked, End, Fault, FileServer, Manner};
 pub(crate) use night::TestNight;
 pub(crate) use peers::{ContentApi, Webhook};
 pub(crate) use pooler::Pooler;

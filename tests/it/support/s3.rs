@@ -48,11 +48,14 @@ pub(crate) struct S3Server {
     port: u16,
 }
 
+/// From which request to which.
+type Calls = (Bound<usize>, Bound<usize>);
+
 #[derive(Debug, Default)]
 struct Gate {
     dead: CancellationToken,
     seen: Mutex<BTreeMap<String, usize>>,
-    faults: Mutex<Vec<(String, (Bound<usize>, Bound<usize>), Fault)>>,
+    faults: Mutex<Vec<(String, Calls, Fault)>>,
 }
 
 impl S3Server {

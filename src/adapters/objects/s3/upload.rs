@@ -38,7 +38,7 @@ fn size_of_part(number: u32) -> u64 {
     match number {
         0..=1_000 => 8 * MEBIBYTE,
         1_001..=6_000 => 32 * MEBIBYTE,
-        _ => GREATEST_PART.min(32 * MEBIBYTE << ((number - 6_001) / 500 + 1)),
+        _ => GREATEST_PART.min((32 * MEBIBYTE) << ((number - 6_001) / 500 + 1)),
     }
 }
 
