@@ -48,7 +48,7 @@ pub(crate) struct S3Server {
     port: u16,
 }
 
-/// From which call to which.
+/// From which request to which.
 type Calls = (Bound<usize>, Bound<usize>);
 
 #[derive(Debug, Default)]
