@@ -12,19 +12,20 @@ use nightferry::error::{Error, ErrorKind};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::support::pushes::text;
 use crate::support::s3::{BUCKET, Fault, KEYS, READER_KEYS, S3Server};
 use crate::support::until;
 
 /// A server, and the folder that goes with it.
 struct Ground {
     server: S3Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Ground {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        Self { server: S3Server::start(folder.path(), 0), _folder: folder }
+        Self { server: S3Server::start(folder.path(), 0), folder }
     }
 
     fn settings(&self, [key, secret]: [&str; 2]) -> S3 {
@@ -345,4 +346,41 @@ impl AsyncRead for Counted {
         self.bytes += size as u64;
         Poll::Ready(Ok(()))
     }
+}
+
+/// `backup list` with AWS's chain instead of keys of our own.
+async fn list_by_chain(ground: &Ground, extra: &[(&str, &str)]) -> std::process::Output {
+    let url = ground.server.url();
+    let settings = [
+        ("S3_ENDPOINT", url.as_str()),
+        ("S3_BUCKET_NAME", BUCKET),
+        ("SOURCE_DATABASE_URL", "postgres://nobody@127.0.0.1:1/app"),
+        ("TARGET_DATABASE_URL", "postgres://nobody@127.0.0.1:1/dw"),
+        // The machine's role is asked for by a request to the network.
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nightferry"));
+    command.args(["backup", "list"]).env_clear().envs(settings).envs(extra.iter().copied());
+    command.current_dir(ground.folder.path());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn without_keys_the_chain_of_aws_is_asked() {
+    let ground = Ground::new();
+    let [key, secret] = KEYS;
+    let output =
+        list_by_chain(&ground, &[("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", secret)]).await;
+    assert_eq!(text(&output), "There is no backup.\n");
+    let output = list_by_chain(&ground, &[]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("nothing gives a key\nhint: set S3_ACCESS_KEY"), "{}", text(&output));
+    let keys = [("S3_ENDPOINT", ""), ("S3_ACCESS_KEY", key), ("S3_SECRET_ACCESS_KEY", secret)];
+    let output = list_by_chain(&ground, &keys).await;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(
+        text(&output).contains("nothing names the region of the bucket\nhint: set S3_REGION"),
+        "{}",
+        text(&output)
+    );
 }

@@ -2,8 +2,8 @@
 
 use aws_sdk_s3::types::CompletedPart;
 
-use super::Bucket;
-use super::upload::{Upload, part_number, slow_answer};
+use super::upload::{Upload, part_number};
+use super::{Bucket, slow_answer};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A part that is copied may have 5 GiB; this takes a service some seconds.

@@ -34,6 +34,8 @@ pub use upload::Written;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take to begin.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The same where the service has bytes to move first.
+const SLOW_ANSWER: Duration = Duration::from_secs(15 * 60);
 /// How long no byte may come or go.
 const STALL: Duration = Duration::from_secs(30);
 /// How often a request is made at most; the pauses between them grow to 20 s.
@@ -118,9 +120,8 @@ async fn client(config: &S3, http: SharedHttpClient) -> Result<Client> {
             aws_sdk_s3::config::Builder::from(&found)
         }
     };
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
     let mut builder = builder
-        .timeout_config(timeouts)
+        .timeout_config(limits(ANSWER))
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
         // Services other than Amazon's do not know its newer checksums.
@@ -139,9 +140,20 @@ fn host(url: &url::Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// How long a request over so many bytes may take to be answered: a slow line is no failure.
+/// How long a part of so many bytes may take: a slow line is no failure, and one that stands still is noticed otherwise.
 fn patience(bytes: u64) -> TimeoutConfig {
-    const SLOWEST: u64 = 128 * 1024; // bytes a second
-    let limit = ANSWER + Duration::from_secs(bytes / SLOWEST);
-    TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(limit).build()
+    const SLOWEST: u64 = 16 * 1024; // bytes a second, of one part among several
+    limits(ANSWER + Duration::from_secs(bytes / SLOWEST))
+}
+
+/// For requests whose answer takes as long as the service moves bytes about: it begins to answer at once, or much later, and says nothing in
+/// between.
+fn slow_answer() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder()
+        .timeout_config(limits(SLOW_ANSWER))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+fn limits(answer: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(answer).build()
 }

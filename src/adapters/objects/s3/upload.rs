@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinSet;
 
-use super::{Bucket, letting_go, patience};
+use super::{Bucket, letting_go, patience, slow_answer};
 use crate::adapters::objects::from_io;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -280,14 +279,6 @@ fn hex(bytes: &[u8]) -> String {
 
 pub(super) fn part_number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// For requests whose answer takes as long as the service moves bytes about: it begins to answer at once, or much later, and says little in
-/// between.
-pub(super) fn slow_answer() -> aws_sdk_s3::config::Builder {
-    aws_sdk_s3::Config::builder()
-        .timeout_config(patience(512 * MEBIBYTE))
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 #[cfg(test)]
