@@ -10,6 +10,7 @@ use crate::jobs;
 
 /// Put a stage on its queue; a worker runs it, then those that follow it.
 ///
+/// A push and an export of the schema are followed by nothing.
 /// For a night that failed, once its cause is gone. The worker does the work; this command only asks for it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -23,7 +24,8 @@ const EXAMPLES: &str = "\
 Examples:
   nightferry restart full-replication            The whole night
   nightferry restart incremental-replication     What comes after a full stage that ended well
-  nightferry restart notification                Only the webhooks";
+  nightferry restart notification                Only the webhooks
+  nightferry restart backup-push                 A dump of the source into the bucket";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
     PossibleValuesParser::new(Stage::ALL.map(Stage::name)).try_map(|name| name.parse::<Stage>())

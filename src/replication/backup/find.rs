@@ -86,13 +86,10 @@ impl Found {
         };
         let remote = place.open(&backup);
         let object = remote.look().await?;
-        tracing::info!(
-            backup = backup.name,
-            taken_at = %backup.taken_at,
-            bytes = object.size.or(backup.size),
-            "{}",
-            events::BACKUP_CHOSEN
-        );
+        if purpose == Purpose::Night {
+            let bytes = object.size.or(backup.size);
+            tracing::info!(backup = backup.name, taken_at = %backup.taken_at, bytes, "{}", events::BACKUP_CHOSEN);
+        }
         Ok(Self {
             kind: config.source.kind(),
             name: backup.name,
