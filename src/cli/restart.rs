@@ -10,8 +10,8 @@ use crate::jobs;
 
 /// Put a stage on its queue; a worker runs it, then those that follow it.
 ///
-/// A push and an export of the schema are followed by nothing.
-/// For a night that failed, once its cause is gone. The worker does the work; this command only asks for it.
+/// For a night that failed, once its cause is gone. A push and an export of the schema are followed by nothing. The worker does the work; this
+/// command only asks for it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
