@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use nightferry::adapters::ledger::{Ledger, Origin, Status};
 use nightferry::adapters::postgres::WarehouseLock;
@@ -57,6 +58,7 @@ on_each_store! {
     a_stage_that_had_ended_when_its_worker_died_is_only_handed_over
     a_job_that_was_followed_when_its_worker_died_is_only_acknowledged
     a_push_runs_beside_a_night_and_an_export_after_it
+    a_push_in_the_second_of_a_night_is_a_run_of_its_own
 }
 
 async fn the_four_stages_run_in_order_once(chain: Chain) {
@@ -290,11 +292,37 @@ async fn a_push_runs_beside_a_night_and_an_export_after_it(chain: Chain) {
     worker.stop().await;
 }
 
-async fn two_workers_with_one_schedule_start_one_night(mut chain: Chain) {
+/// A time, and the pattern that names it.
+fn in_four_seconds() -> (DateTime<Utc>, Cron) {
     let soon = (Utc::now() + TimeDelta::seconds(4)).trunc_subsecs(0);
     let pattern = soon.with_timezone(&chrono_tz::Europe::Paris).format("%S %M %H * * *").to_string();
     let parser = CronParser::builder().seconds(Seconds::Required).build();
-    chain.schedule = Some(parser.parse(&pattern).unwrap());
+    (soon, parser.parse(&pattern).unwrap())
+}
+
+async fn a_push_in_the_second_of_a_night_is_a_run_of_its_own(chain: Chain) {
+    let mut chain = chain.with("S3_BUCKET_NAME", "backups");
+    let (soon, pattern) = in_four_seconds();
+    chain.schedule = Some(pattern.clone());
+    chain.push_schedule = Some(pattern);
+    let workers = [chain.worker(), chain.worker()];
+    let (night, push) = (RunId::at(soon), RunId::of(Stage::BackupPush, soon));
+    let jobs = chain.ended(&push, Stage::BackupPush).await;
+    assert_eq!((jobs.len(), jobs[0].job.origin), (1, Origin::Schedule));
+    chain.ended(&night, Notify).await;
+    assert_eq!(chain.stages_seen(&push), [Stage::BackupPush]);
+    assert_eq!(chain.stages_seen(&night), Stage::NIGHT);
+    for run in [&night, &push] {
+        assert_eq!(chain.ledger_of(run).await, "succeeded|", "{run}");
+    }
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+async fn two_workers_with_one_schedule_start_one_night(mut chain: Chain) {
+    let (soon, pattern) = in_four_seconds();
+    chain.schedule = Some(pattern);
     let night = RunId::at(soon);
     let workers = [chain.worker(), chain.worker()];
     let jobs = chain.ended(&night, Full).await;

@@ -49,6 +49,8 @@ pub(crate) struct Chain {
     variables: Vec<(&'static str, String)>,
     /// A schedule in seconds, which no variable takes.
     pub(crate) schedule: Option<Cron>,
+    /// The same for pushes, where a bucket is named.
+    pub(crate) push_schedule: Option<Cron>,
     pub(crate) seen: Arc<Mutex<Seen>>,
     _redis: Option<RedisServer>,
 }
@@ -72,7 +74,7 @@ impl Chain {
     ) -> Self {
         // A time of the year at which no test runs twice.
         variables.push(("SCHEDULE", "59 23 29 2 *".to_owned()));
-        Self { night, variables, schedule: None, seen: Arc::default(), _redis: redis }
+        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), _redis: redis }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -91,6 +93,9 @@ impl Chain {
             self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut config = self.night.config(&pairs);
         config.queue.schedule = self.schedule.clone().unwrap_or(config.queue.schedule);
+        if let Some(push) = &mut config.backup.push {
+            push.schedule = self.push_schedule.clone();
+        }
         config
     }
 
