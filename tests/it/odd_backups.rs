@@ -1,0 +1,104 @@
+//! What goes wrong with backups and exports in production, and must not go wrong for the warehouse.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use chrono::Utc;
+use nightferry::adapters::ledger::Ledger;
+use nightferry::error::{Error, ErrorKind};
+use nightferry::ids::Stage;
+
+use crate::support::compare::{Except, assert_equal};
+use crate::support::s3::{BUCKET, KEYS, S3Server};
+use crate::support::{Cluster, Fault, FileServer, Manner, ScalingoApi, TestDatabase, TestNight, until};
+
+const TARGET: &str = "DB_SCHEMA_EXPORTER_DATABASE_TARGET";
+
+/// An enrichment that fails once all is loaded.
+const BROKEN: &str = "-- needs: users\ncreate table broken as select 1 / 0;";
+
+fn dump(night: &TestNight) -> Vec<u8> {
+    std::fs::read(night.archive("custom")).unwrap()
+}
+
+/// The folders of downloads that are there.
+fn left(night: &TestNight) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(night.path("")).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_str().unwrap().contains("/nightferry-backup-")).collect()
+}
+
+async fn refused(night: &TestNight, extra: &[(&str, &str)]) -> Error {
+    night.try_run(Stage::FullReplication, extra).await.unwrap_err()
+}
+
+async fn assert_untouched(night: &TestNight) {
+    let sql = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname not in ('nightferry', 'pg_catalog', 'information_schema', 'pg_toast')";
+    assert_eq!(night.warehouse.one(sql).await, "0");
+}
+
+async fn was_kept(night: &TestNight) -> String {
+    let sql = "select string_agg(was_kept::text, ' ' order by run_id) from nightferry.source_backups";
+    night.warehouse.one(sql).await
+}
+
+/// A night that fails once all is loaded, and leaves its download.
+async fn fail_after_the_download(night: &TestNight, source: &[(&str, &str)]) {
+    let broken = night.path("enrichment/10_broken.sql");
+    std::fs::write(&broken, BROKEN).unwrap();
+    refused(night, source).await;
+    std::fs::remove_file(broken).unwrap();
+}
+
+const TABLES: &str = "
+    create type feeling as enum ('good', 'bad');
+    create domain short as text check (length(value) < 9);
+    create sequence numbers;
+    create function twice(n int) returns int language sql immutable as 'select 2 * n';
+    create function note() returns trigger language plpgsql as 'begin return new; end';
+    create table users (id int primary key, name text not null, mood feeling);
+    create table parts (id int, at int) partition by range (at);
+    create view named as select id, name from users";
+
+async fn exported_night() -> (TestNight, TestDatabase) {
+    let night = TestNight::new().await;
+    night.source_sql(TABLES).await;
+    night.full(&[]).await;
+    let target = Cluster::of_sources().new_database("catalog").await;
+    export(&night, &target).await.unwrap();
+    (night, target)
+}
+
+async fn export(night: &TestNight, target: &TestDatabase) -> Result<(), Error> {
+    night.try_run(Stage::SchemaExport, &[(TARGET, target.url())]).await.map(drop)
+}
+
+#[tokio::test]
+async fn what_an_event_trigger_of_the_target_made_during_an_export_is_not_the_exports() {
+    let night = TestNight::new().await;
+    night.source_sql(TABLES).await;
+    night.full(&[]).await;
+    let target = Cluster::of_sources().new_database("catalog").await;
+    target
+        .execute(
+            "create schema audit;
+             create function audit.shadow() returns event_trigger language plpgsql as $$
+             declare made record;
+             begin
+               for made in select * from pg_event_trigger_ddl_commands() where command_tag = 'CREATE TABLE' and schema_name = 'public' loop
+                 execute format('create table if not exists audit.%I (at timestamptz)', split_part(made.object_identity, '.', 2));
+               end loop;
+             end $$",
+        )
+        .await;
+    Cluster::of_sources()
+        .as_superuser(&target)
+        .execute("create event trigger shadows on ddl_command_end execute function audit.shadow()")
+        .await;
+    export(&night, &target).await.unwrap();
+    target.execute("insert into audit.users values (now())").await;
+    export(&night, &target).await.unwrap();
+    assert_eq!(target.one("select count(*) from audit.users").await, "1");
+}
