@@ -52,6 +52,35 @@ async fn fail_after_the_download(night: &TestNight, source: &[(&str, &str)]) {
     std::fs::remove_file(broken).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_on_behind_it() {
+    let night = TestNight::of_shapes().await;
+    let server = S3Server::start(&night.path("s3"), 0);
+    let put = |key: &str, bytes: &[u8]| {
+        let path = server.file(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let at = |hours| (Utc::now() - chrono::TimeDelta::hours(hours)).format("%Y%m%d-%H%M%S");
+    put(&format!("nightly/app-{}", at(5)), b"older");
+    put(&format!("nightly/app-{}", at(3)), &dump(&night));
+    put(&format!("nightly/app-staging-{}", at(1)), b"PGDMP of another application");
+    let url = server.url();
+    for prefix in ["nightly/app", "nightly/app-"] {
+        let source = format!("s3://{BUCKET}/{prefix}");
+        night
+            .full(&[
+                ("BACKUP_SOURCE", &source),
+                ("S3_ENDPOINT", &url),
+                ("S3_REGION", "eu-west-1"),
+                ("S3_ACCESS_KEY", KEYS[0]),
+                ("S3_SECRET_ACCESS_KEY", KEYS[1]),
+            ])
+            .await;
+    }
+    assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
+}
+
 const TABLES: &str = "
     create type feeling as enum ('good', 'bad');
     create domain short as text check (length(value) < 9);
