@@ -53,6 +53,71 @@ async fn fail_after_the_download(night: &TestNight, source: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_for_nobody_else_to_read_and_one_that_others_could_write_is_not_believed() {
+    let night = TestNight::of_shapes().await;
+    let server = FileServer::of(Manner::good(dump(&night))).await;
+    let url = server.url();
+    let source = [("BACKUP_SOURCE", url.as_str())];
+    fail_after_the_download(&night, &source).await;
+    let folder = left(&night).pop().unwrap();
+    let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    night.full(&source).await;
+    assert_eq!(was_kept(&night).await, "false false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_downloaded_in_part_does_not_fill_the_disk_until_the_next_night() {
+    let night = TestNight::of_shapes().await;
+    let whole = dump(&night);
+    let server = FileServer::of(Manner::good(whole[..whole.len() * 2 / 3].to_vec())).await;
+    let error = refused(&night, &[("BACKUP_SOURCE", &server.url())]).await;
+    assert!(error.to_string().contains("cut"), "{error}");
+    assert_eq!(left(&night), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_in_the_middle_of_a_download_ends_at_once_and_leaves_no_part_of_it() {
+    let night = TestNight::of_shapes().await;
+    // Larger than what is asked for first.
+    night
+        .source_sql(
+            "create table big (id int primary key, noise bytea);
+             insert into big select n, decode(string_agg(md5(random()::text), ''), 'hex')
+               from generate_series(1, 500) n, generate_series(1, 250) m group by n",
+        )
+        .await;
+    let good = Manner::good(dump(&night));
+    let size = good.bytes.len();
+    let server = FileServer::scripted(move |asked| match asked.range {
+        Some((_, to)) if to >= size => good.but(Fault::Stall(100)),
+        _ => good.clone(),
+    })
+    .await;
+    let mut child = night
+        .command(&["run", "full-replication"], &[("BACKUP_SOURCE", &server.url())])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the download", async || (!left(&night).is_empty()).then_some(())).await;
+    until("the last part", async || {
+        server.asked().iter().any(|asked| asked.range.is_some_and(|(_, to)| to >= size)).then_some(())
+    })
+    .await;
+    let start = SystemTime::now();
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    child.wait().unwrap();
+    assert!(start.elapsed().unwrap() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let status = "select status from nightferry.stages";
+    assert_eq!(night.warehouse.one(status).await, "interrupted");
+    assert_eq!(left(&night), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_on_behind_it() {
     let night = TestNight::of_shapes().await;
     let server = S3Server::start(&night.path("s3"), 0);

@@ -8,7 +8,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::find::{Bytes, Found};
-use super::folder::{Label, RunFolder};
+use super::folder::{Label, Left, RunFolder};
 use super::room;
 use crate::adapters::ledger::SourceBackup;
 use crate::adapters::objects::{Download, Progress, from_io};
@@ -33,14 +33,17 @@ pub struct Fetched {
 }
 
 impl Found {
-    /// Whether there is room for it below `work_dir`.
+    /// Whether there is room for it below `work_dir`, once what earlier tries left has made way.
     ///
     /// # Errors
     /// There is not.
     pub fn fits(&self, work_dir: &Path) -> Result<()> {
-        match &self.bytes {
-            Bytes::Archive(_) => Ok(()),
-            _ => room::check(work_dir, self.size.unwrap_or(0)),
+        if matches!(self.bytes, Bytes::Archive(_)) {
+            return Ok(());
+        }
+        match RunFolder::look(work_dir, &self.identity())? {
+            Left::Kept => Ok(()),
+            Left::Bytes(bytes) => room::check(work_dir, self.size.unwrap_or(0), bytes),
         }
     }
 
@@ -64,7 +67,7 @@ impl Found {
             let archive = Archive::check(path).await?;
             return Ok(Fetched { archive, folder: None, record: record(self.size.unwrap_or(0), false) });
         }
-        let (folder, kept) = RunFolder::claim(work_dir, run, &self.identity())?;
+        let (mut folder, kept) = RunFolder::claim(work_dir, run, &self.identity())?;
         let was_kept = kept.is_some();
         let label = match kept {
             Some(label) => {
@@ -132,6 +135,8 @@ impl Found {
         file.flush().await.map_err(|error| cannot_write(path, error))?;
         Ok(written)
     }
+        // A machine that loses its power must not keep the label of an archive and lose its bytes.
+        file.sync_all().await.map_err(|error| cannot_write(path, error))?;
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
