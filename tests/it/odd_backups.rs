@@ -118,6 +118,24 @@ async fn a_worker_that_is_stopped_in_the_middle_of_a_download_ends_at_once_and_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_it_is_read_is_read_again_by_the_next_try() {
+    let night = TestNight::of_shapes().await;
+    let old = Manner::good(dump(&night));
+    let new = Manner { tag: Some("\"second\"".to_owned()), ..old.clone() };
+    // Two requests ask what there is, the third one reads the head: replaced after it, and before.
+    for after in [3, 2] {
+        let (old, new) = (old.clone(), new.clone());
+        let manner = move |number| if number < after { old.clone() } else { new.clone() };
+        let server = FileServer::scripted(move |asked| manner(asked.number)).await;
+        let url = server.url();
+        let error = refused(&night, &[("BACKUP_SOURCE", &url)]).await;
+        assert!(error.to_string().contains("replaced while it was read"), "{error}");
+        assert!(error.kind().is_retryable(), "{} {error}", error.kind().name());
+        assert_untouched(&night).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_on_behind_it() {
     let night = TestNight::of_shapes().await;
     let server = S3Server::start(&night.path("s3"), 0);

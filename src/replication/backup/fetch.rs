@@ -77,8 +77,10 @@ impl Found {
             None => {
                 self.fits(work_dir)?;
                 let fetch = self.write(&folder.partial()).await;
-                let archive_bytes =
-                    fetch.map_err(|error| error.context(format_args!("the backup {}", self.name)))?;
+                let archive_bytes = match fetch {
+                    Ok(bytes) => bytes,
+                    Err(error) => return Err(self.unread(error).await),
+                };
                 let label = Label { identity: self.identity(), archive_bytes };
                 folder.finish(&label)?;
                 tracing::info!(
@@ -133,10 +135,10 @@ impl Found {
             }
         }
         file.flush().await.map_err(|error| cannot_write(path, error))?;
-        Ok(written)
-    }
         // A machine that loses its power must not keep the label of an archive and lose its bytes.
         file.sync_all().await.map_err(|error| cannot_write(path, error))?;
+        Ok(written)
+    }
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {

@@ -131,7 +131,23 @@ impl Found {
             return Archive::open(path).await;
         }
         let read = async { Archive::read_head(self.unwrapped(self.input().await?).await?).await };
-        read.await.map_err(|error: Error| error.context(format_args!("the backup {}", self.name)))
+        match read.await {
+            Ok(archive) => Ok(archive),
+            Err(error) => Err(self.unread(error).await),
+        }
+    }
+
+    /// Why it could not be read. What went wrong with one that was replaced meanwhile says nothing of the new one, which the next try reads.
+    pub(super) async fn unread(&self, error: Error) -> Error {
+        let mut error = error;
+        if let (Bytes::Remote { remote, object, .. }, ErrorKind::Data) = (&self.bytes, error.kind())
+            && remote.look().await.is_ok_and(|now| now != *object)
+        {
+            error = Error::new(ErrorKind::Unavailable, "it was replaced while it was read")
+                .hint("the stage is tried again; let it begin once the backup has been written")
+                .because(error);
+        }
+        error.context(format_args!("the backup {}", self.name))
     }
 
     /// What it is, in words: `nightly-20261120 of 2026-11-20 01:00 UTC (3h 10m old), 17.5 GB, at s3://backups/nightly-`.
