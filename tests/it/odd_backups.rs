@@ -136,6 +136,31 @@ async fn a_file_that_is_replaced_while_it_is_read_is_read_again_by_the_next_try(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_once_while_a_backup_is_waited_for_is_asked_again() {
+    let night = TestNight::of_shapes().await;
+    let api = ScalingoApi::start().await;
+    let packed = std::process::Command::new("tar")
+        .arg("-czC")
+        .arg(night.path(""))
+        .args(["-f", "-", PathBuf::from(night.archive("custom")).file_name().unwrap().to_str().unwrap()])
+        .output();
+    api.serve(packed.unwrap().stdout);
+    let new = Utc::now() - chrono::TimeDelta::hours(1);
+    api.list_backups(&[("new", "pending", new)]);
+    let variables = api.variables();
+    let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("BACKUP_WAIT", "4s"));
+    let finish = async {
+        until("the list to be asked for", async || (api.asked("/backups").await > 0).then_some(())).await;
+        api.fail_once("/backups", 503, "error_503.html");
+        api.list_backups(&[("new", "done", new)]);
+    };
+    let (result, ()) = tokio::join!(night.try_run(Stage::FullReplication, &variables), finish);
+    result.unwrap();
+    assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_on_behind_it() {
     let night = TestNight::of_shapes().await;
     let server = S3Server::start(&night.path("s3"), 0);

@@ -20,6 +20,10 @@ use crate::outcome::millis;
 
 /// How often the provider is asked whether a backup is done.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// While one is waited for, a provider that fails is asked again after this, and more each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Where the time for waiting is over, it may fail so often at once.
+const MOST_FAILURES: u32 = 3;
 
 /// What a pg_dump archive of the custom format begins with.
 const MAGIC: &[u8] = b"PGDMP";
@@ -210,9 +214,23 @@ fn cannot_open(path: &Path, error: std::io::Error) -> Error {
 /// The newest one, once it is done.
 async fn wait_for(place: &Place, config: &config::Backup) -> Result<Backup> {
     let start = Instant::now();
+    let (mut is_waiting, mut failures) = (false, 0);
     loop {
-        let choice = choose(&place.backups().await?, clock::now(), config.max_age)
-            .map_err(|error| error.context(place))?;
+        let backups = match place.backups().await {
+            // Who is asked for an hour may fail now and then.
+            Err(error) if is_waiting && error.kind().is_retryable() => {
+                failures += 1;
+                if failures > MOST_FAILURES && start.elapsed() > config.wait {
+                    return Err(error);
+                }
+                tracing::warn!(error.message = %error, "the list of backups is asked for again");
+                tokio::time::sleep((FIRST_PAUSE * failures).min(LOOK_EVERY)).await;
+                continue;
+            }
+            backups => backups?,
+        };
+        failures = 0;
+        let choice = choose(&backups, clock::now(), config.max_age).map_err(|error| error.context(place))?;
         let (pending, instead) = match choice {
             Choice::Take(backup) => return Ok(backup),
             Choice::Wait { pending, instead } => (pending, instead),
@@ -239,6 +257,7 @@ async fn wait_for(place: &Place, config: &config::Backup) -> Result<Backup> {
         let pause = left.min(LOOK_EVERY);
         tracing::info!(backup = pending.name, pause_ms = millis(pause), "{}", events::BACKUP_WAITS);
         tokio::time::sleep(pause).await;
+        is_waiting = true;
     }
 }
 
