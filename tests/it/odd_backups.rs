@@ -189,6 +189,20 @@ async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_lacks_a_file_is_named_before_the_warehouse_is_touched() {
+    let night = TestNight::of_shapes().await;
+    let folder = night.archive("directory");
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let lost = files.filter(|path| path.to_str().unwrap().contains(".dat.")).max().unwrap();
+    std::fs::remove_file(&lost).unwrap();
+    let error = refused(&night, &[("BACKUP_SOURCE", &folder), ("PUBLISH_MODE", "in_place")]).await;
+    assert_untouched(&night).await;
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+    let name = lost.file_name().unwrap().to_str().unwrap();
+    assert!(error.to_string().contains(name.split_once('.').unwrap().0), "{name}: {error}");
+}
+
 const TABLES: &str = "
     create type feeling as enum ('good', 'bad');
     create domain short as text check (length(value) < 9);
