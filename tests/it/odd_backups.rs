@@ -203,6 +203,18 @@ async fn a_directory_that_lacks_a_file_is_named_before_the_warehouse_is_touched(
     assert!(error.to_string().contains(name.split_once('.').unwrap().0), "{name}: {error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_and_a_night_that_begin_in_one_second_both_open_a_ledger_that_was_not_there() {
+    for _ in 0..8 {
+        let warehouse = Cluster::of_warehouses().new_database("first").await;
+        let database = warehouse.seen_by_the_product();
+        let opened = futures::future::join_all((0..10).map(|_| Ledger::open(&database))).await;
+        for ledger in opened {
+            assert!(ledger.is_ok(), "{}", ledger.unwrap_err());
+        }
+    }
+}
+
 const TABLES: &str = "
     create type feeling as enum ('good', 'bad');
     create domain short as text check (length(value) < 9);
