@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::Utc;
+use url::Url;
 
 use super::s3::Bucket;
 use super::{Backup, BackupState, Remote, backup_name};
@@ -41,9 +42,7 @@ impl Place {
             }
             BackupSource::S3 { bucket, prefix } => Self::bucket(&config.s3, bucket, prefix).await?,
             BackupSource::Url(url) => {
-                let name =
-                    url.expose().path_segments().and_then(|mut path| path.next_back()).unwrap_or_default();
-                let file = HttpFile::new(url.clone(), if name.is_empty() { "the backup" } else { name })?;
+                let file = HttpFile::new(url.clone(), file_name(url.expose()))?;
                 Self { label: url.to_string(), kind: Kind::File(file) }
             }
         };
@@ -93,6 +92,7 @@ impl Place {
         }
     }
 }
+
 /// What a file at a URL is called: by the end of its path where that is the name of a file, and no token of a link that was shared.
 fn file_name(url: &Url) -> &str {
     let name = url.path_segments().and_then(|mut path| path.next_back()).unwrap_or_default();
@@ -117,11 +117,11 @@ fn meant(prefix: &str, mut backups: Vec<Backup>) -> Vec<Backup> {
     backups
 }
 
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
     }
+}
 
 #[cfg(test)]
 mod tests {
@@ -157,5 +157,4 @@ mod tests {
         assert_eq!(meant_of("dump", &["dump-monday", "dump.2"]), ["dump-monday", "dump.2"]);
         assert_eq!(meant_of("dump", &["dump", "dump.2"]), ["dump"]);
     }
-}
 }
