@@ -239,6 +239,73 @@ async fn export(night: &TestNight, target: &TestDatabase) -> Result<(), Error> {
 }
 
 #[tokio::test]
+async fn whatever_of_others_leans_on_an_export_is_named_and_none_of_it_is_lost() {
+    let (night, target) = exported_night().await;
+    let superuser = Cluster::of_sources().as_superuser(&target);
+    let cases = [
+        ("create table \"Their table\" (mood feeling)", "table"),
+        ("create table \"Their table\" (moods feeling[])", "table"),
+        ("create table \"Their table\" (tag short)", "table"),
+        ("create table \"Their table\" (whole users)", "table"),
+        ("create table \"Their table\" (id int default nextval('numbers'))", "table"),
+        ("create table \"Their table\" (id int check (twice(id) > 2))", "table"),
+        ("create table \"Their table\" (id int, two int generated always as (twice(id)) stored)", "table"),
+        ("create table \"Their table\" (id int); create index on \"Their table\" (twice(id))", "table"),
+        (
+            "create table \"Their table\" (id int); create trigger t after insert on \"Their table\" for each row execute function note()",
+            "table",
+        ),
+        (
+            "create table \"Their table\" (id int); alter table \"Their table\" enable row level security; create policy p on \"Their table\" using (id in (select id from users))",
+            "table",
+        ),
+        (
+            "create table \"Their table\" (id int); create rule r as on insert to \"Their table\" do also select * from users",
+            "table",
+        ),
+        (
+            "create table \"Their table\" (id int); create statistics \"Their sums\" on twice(id), (id + 1) from \"Their table\"",
+            "table",
+        ),
+        ("create table \"Their table\" (more int) inherits (users)", "table"),
+        ("create table \"Their table\" partition of parts for values from (1) to (9)", "table"),
+        ("create sequence \"Their table\" owned by users.id", "sequence"),
+        ("create domain \"Their table\" as short", "type"),
+        ("create type \"Their table\" as (mood feeling)", "type"),
+        ("create materialized view \"Their table\" as select name from named", "materialized view"),
+        ("create function \"Their table\"(feeling) returns int language sql as 'select 1'", "routine"),
+        (
+            "create function \"Their table\"() returns bigint language sql begin atomic; select count(*) from users; end",
+            "routine",
+        ),
+        (
+            "create aggregate \"Their table\"(int) (sfunc = int4larger, stype = int, finalfunc = twice)",
+            "routine",
+        ),
+    ];
+    let mut wrong = BTreeMap::new();
+    for (sql, kind) in cases {
+        target.execute(sql).await;
+        let shape = "select pg_catalog.string_agg(x, '; ' order by x) from (
+            select classid::regclass::text || refclassid::regclass::text || deptype::text as x from pg_depend where objid >= 16384) s";
+        let before = target.one(shape).await;
+        match export(&night, &target).await {
+            Ok(()) => drop(wrong.insert(sql, "was not refused".to_owned())),
+            Err(error) if !error.to_string().contains("Their table") => {
+                wrong.insert(sql, error.to_string());
+            }
+            Err(_) => {}
+        }
+        if target.one(shape).await != before {
+            wrong.entry(sql).or_default().push_str(" and something was changed");
+        }
+        superuser.execute(&format!("drop {kind} if exists \"Their table\" cascade")).await;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    export(&night, &target).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_an_event_trigger_of_the_target_made_during_an_export_is_not_the_exports() {
     let night = TestNight::new().await;
     night.source_sql(TABLES).await;
