@@ -5,6 +5,7 @@
 
 mod download;
 mod passing;
+mod sum;
 mod wrapping;
 
 use std::fmt;
