@@ -69,6 +69,16 @@ async fn a_download_is_for_nobody_else_to_read_and_one_that_others_could_write_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_night_downloaded_goes_when_a_later_one_ends_well_whatever_that_read() {
+    let night = TestNight::of_shapes().await;
+    let server = FileServer::of(Manner::good(dump(&night))).await;
+    fail_after_the_download(&night, &[("BACKUP_SOURCE", &server.url())]).await;
+    assert_eq!(left(&night).len(), 1);
+    night.full(&[]).await;
+    assert_eq!(left(&night), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_downloaded_in_part_does_not_fill_the_disk_until_the_next_night() {
     let night = TestNight::of_shapes().await;
     let whole = dump(&night);
