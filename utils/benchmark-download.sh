@@ -48,8 +48,8 @@ ferry_once() {
   local kb
   (
     cd "$work"
-    exec env -i PATH="$PATH" PG_BIN_DIR="$PG_BIN_DIR" WORK_DIR="$work" LOG_FORMAT=json BACKUP_SOURCE="$url" \
-      "$NIGHTFERRY" backup fetch "$work/got"
+    exec env -i PATH="$PATH" LOG_FORMAT=json BACKUP_SOURCE="$url" TARGET_DATABASE_URL=postgres://not-asked/warehouse \
+      "$NIGHTFERRY" backup fetch --output "$work/got"
   ) > "$work/log" 2>&1 &
   local pid=$!
   while kb=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null); [[ -n $kb ]]; do
