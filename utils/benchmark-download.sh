@@ -45,17 +45,21 @@ url=http://127.0.0.1:$(< "$work/port")/backup.dump
 peak=0
 curl_once() { curl --silent --fail --output "$work/got" "$url"; }
 ferry_once() {
-  local kb
+  local kb name value
   (
     cd "$work"
     exec env -i PATH="$PATH" LOG_FORMAT=json BACKUP_SOURCE="$url" TARGET_DATABASE_URL=postgres://not-asked/warehouse \
       "$NIGHTFERRY" backup fetch --output "$work/got"
   ) > "$work/log" 2>&1 &
   local pid=$!
-  while kb=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null); [[ -n $kb ]]; do
+  # By the shell itself: a process for each look would take from both cores.
+  while [[ -r /proc/$pid/status ]]; do
+    kb=0
+    while read -r name value _; do [[ $name != VmHWM: ]] || kb=$value; done < "/proc/$pid/status" || true
     ((kb <= peak)) || peak=$kb
-    sleep 0.05
-  done
+    ((kb > 0)) || break
+    sleep 0.2
+  done 2>/dev/null
   wait "$pid" || { cat "$work/log" >&2; return 1; }
 }
 
