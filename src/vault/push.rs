@@ -172,7 +172,8 @@ fn check_keys(encrypt_to: &[String], keys: &[Secret]) -> Result<()> {
 
 /// What pg_dump said of its end: whether trying again can help, and what to do. Its own words are English; a server's may not be.
 fn in_words(error: Error) -> Error {
-    const LOST: [&str; 3] = ["closed the connection", "connection to server", "could not receive data"];
+    const LOST: [&str; 4] =
+        ["closed the connection", "connection to server", "could not receive data", "terminating connection"];
     let text = error.to_string();
     if text.contains("permission denied") || text.contains("row-level security") {
         return Error::new(ErrorKind::Privilege, text).hint(
@@ -227,6 +228,10 @@ mod tests {
         let kind = |text: &str| in_words(Error::new(ErrorKind::Tool, text)).kind();
         assert_eq!(kind("pg_dump failed: ERROR:  permission denied for table users"), ErrorKind::Privilege);
         assert_eq!(kind("pg_dump failed: server closed the connection unexpectedly"), ErrorKind::Connection);
+        assert_eq!(
+            kind("pg_dump failed: FATAL:  terminating connection due to administrator command"),
+            ErrorKind::Connection
+        );
         assert_eq!(
             kind("pg_dump failed: ERROR:  canceling statement due to lock timeout"),
             ErrorKind::Timeout
