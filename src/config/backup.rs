@@ -88,6 +88,9 @@ impl BackupSource {
             }
             Some(("s3", rest)) => {
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                if bucket.contains('@') {
+                    return Err("holds a key: it goes into S3_ACCESS_KEY and S3_SECRET_ACCESS_KEY".to_owned());
+                }
                 if bucket.is_empty() {
                     return Err(format!("names no bucket: {FORM}"));
                 }
@@ -239,6 +242,12 @@ mod tests {
             let text = source(wrong).unwrap_err();
             assert!(text.contains("write live, scalingo, s3://"), "{text}");
         }
+    }
+
+    #[test]
+    fn keys_in_the_name_of_a_bucket_are_refused_and_not_shown() {
+        let text = read(&[("BACKUP_SOURCE", "s3://key:hush@bucket/app")]).unwrap_err();
+        assert!(text.contains("S3_SECRET_ACCESS_KEY") && !text.contains("hush"), "{text}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod leaning;
 mod moved;
 mod night;
 mod notification;
+mod odd_backups;
 mod odd_increments;
 mod pooler;
 mod publish_choice;

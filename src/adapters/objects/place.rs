@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::Utc;
+use url::Url;
 
 use super::s3::Bucket;
-use super::{Backup, BackupState, Remote};
+use super::{Backup, BackupState, Remote, backup_name};
 use crate::adapters::http::file::HttpFile;
 use crate::adapters::http::scalingo::Database;
 use crate::config::{self, BackupSource};
@@ -41,9 +42,7 @@ impl Place {
             }
             BackupSource::S3 { bucket, prefix } => Self::bucket(&config.s3, bucket, prefix).await?,
             BackupSource::Url(url) => {
-                let name =
-                    url.expose().path_segments().and_then(|mut path| path.next_back()).unwrap_or_default();
-                let file = HttpFile::new(url.clone(), if name.is_empty() { "the backup" } else { name })?;
+                let file = HttpFile::new(url.clone(), file_name(url.expose()))?;
                 Self { label: url.to_string(), kind: Kind::File(file) }
             }
         };
@@ -68,14 +67,7 @@ impl Place {
     pub async fn backups(&self) -> Result<Vec<Backup>> {
         match &self.kind {
             Kind::Provider(database) => database.backups().await,
-            Kind::Bucket { bucket, prefix } => {
-                let mut backups = bucket.backups(prefix).await?;
-                // A whole name is meant, and not those that go on behind it.
-                if backups.iter().any(|backup| backup.id == *prefix) {
-                    backups.retain(|backup| backup.id == *prefix);
-                }
-                Ok(backups)
-            }
+            Kind::Bucket { bucket, prefix } => Ok(meant(prefix, bucket.backups(prefix).await?)),
             Kind::File(file) => {
                 let object = file.look().await?;
                 Ok(vec![Backup {
@@ -101,8 +93,68 @@ impl Place {
     }
 }
 
+/// What a file at a URL is called: by the end of its path where that is the name of a file, and no token of a link that was shared.
+fn file_name(url: &Url) -> &str {
+    let name = url.path_segments().and_then(|mut path| path.next_back()).unwrap_or_default();
+    let is_kind =
+        |kind: &str| matches!(kind.len(), 1..=8) && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_file = name.rsplit_once('.').is_some_and(|(_, kind)| is_kind(kind));
+    if is_file { name } else { "the backup" }
+}
+
+/// Those that a prefix means. Where it is a whole name, or what pushes begin their names with, it does not mean those that go on otherwise:
+/// beside `app-20261120-010000` lies `app-staging-20261120-020000`, which is of another application.
+fn meant(prefix: &str, mut backups: Vec<Backup>) -> Vec<Backup> {
+    let pushed_as = prefix.strip_suffix('-').unwrap_or(prefix);
+    let is_named: fn(&str, &Backup) -> bool = |prefix, backup| backup.id == prefix;
+    let is_pushed: fn(&str, &Backup) -> bool =
+        |prefix, backup| backup_name::moment_of_ours(prefix, &backup.id).is_some();
+    for (prefix, is_meant) in [(prefix, is_named), (pushed_as, is_pushed)] {
+        if backups.iter().any(|backup| is_meant(prefix, backup)) {
+            backups.retain(|backup| is_meant(prefix, backup));
+        }
+    }
+    backups
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant_of(prefix: &str, keys: &[&str]) -> Vec<String> {
+        let backup = |key: &&str| Backup {
+            id: (*key).to_owned(),
+            name: (*key).to_owned(),
+            taken_at: Utc::now(),
+            size: None,
+            state: BackupState::Done,
+        };
+        meant(prefix, keys.iter().map(backup).collect()).into_iter().map(|backup| backup.id).collect()
+    }
+
+    #[test]
+    fn a_token_in_a_path_is_no_name() {
+        let name = |url: &str| file_name(&Url::parse(url).unwrap()).to_owned();
+        assert_eq!(name("https://h/x/app.tar.gz?signature=hush"), "app.tar.gz");
+        assert_eq!(name("https://h/share/eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSMeKKF2"), "the backup");
+        assert_eq!(name("https://h/d/7d1f0c9a"), "the backup");
+        assert_eq!(name("https://h"), "the backup");
+    }
+
+    #[test]
+    fn a_prefix_does_not_mean_an_application_whose_name_goes_on_behind_it() {
+        let (ours, theirs) = ("n/app-20261120-010000", "n/app-staging-20261120-020000");
+        assert_eq!(meant_of("n/app", &[ours, theirs]), [ours]);
+        assert_eq!(meant_of("n/app-", &[ours, theirs]), [ours]);
+        assert_eq!(meant_of("n/app-s", &[theirs]), [theirs]);
+        assert_eq!(meant_of("n/", &[ours, theirs]), [ours, theirs]);
+        assert_eq!(meant_of("dump", &["dump-monday", "dump.2"]), ["dump-monday", "dump.2"]);
+        assert_eq!(meant_of("dump", &["dump", "dump.2"]), ["dump"]);
     }
 }

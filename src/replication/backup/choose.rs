@@ -7,6 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::adapters::objects::{Backup, BackupState};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Clocks differ by no more. What is dated later would be the newest one for as long as it is there, and hide those that are made meanwhile.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
+
 /// What to do, now that the list is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -21,14 +24,18 @@ pub(super) enum Choice {
     },
 }
 
-/// The newest finished one that is not too old, unless a newer one is on its way.
+/// The newest finished one that is not too old, unless a newer one is on its way. One that is dated into the future is passed over.
 ///
 /// # Errors
 /// There is none, and none is on its way.
 pub(super) fn choose(backups: &[Backup], now: DateTime<Utc>, max_age: Duration) -> Result<Choice> {
     let max_age_delta = TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
-    let newest =
-        |state| backups.iter().filter(|backup| backup.state == state).max_by_key(|backup| backup.taken_at);
+    let (dated, early): (Vec<&Backup>, Vec<&Backup>) =
+        backups.iter().partition(|backup| backup.taken_at - now <= CLOCKS_DIFFER);
+    let newest = |state| {
+        let so = dated.iter().copied().filter(|backup| backup.state == state);
+        so.max_by_key(|backup| backup.taken_at)
+    };
     let is_young = |backup: &&Backup| now - backup.taken_at <= max_age_delta;
     let done = newest(BackupState::Done);
     let young = done.filter(is_young);
@@ -39,11 +46,20 @@ pub(super) fn choose(backups: &[Backup], now: DateTime<Utc>, max_age: Duration) 
     match (young, pending) {
         (instead, Some(pending)) => Ok(Choice::Wait { pending: pending.clone(), instead: instead.cloned() }),
         (Some(done), None) => Ok(Choice::Take(done.clone())),
-        (None, None) => Err(none(done, newest(BackupState::Failed), now, max_age)),
+        (None, None) => {
+            let early = early.into_iter().find(|backup| backup.state == BackupState::Done);
+            Err(none(done, newest(BackupState::Failed), early, now, max_age))
+        }
     }
 }
 
-fn none(done: Option<&Backup>, failed: Option<&Backup>, now: DateTime<Utc>, max_age: Duration) -> Error {
+fn none(
+    done: Option<&Backup>,
+    failed: Option<&Backup>,
+    early: Option<&Backup>,
+    now: DateTime<Utc>,
+    max_age: Duration,
+) -> Error {
     let failure = failed.filter(|failed| done.is_none_or(|done| failed.taken_at > done.taken_at));
     let mut text = match done {
         Some(done) => format!(
@@ -56,6 +72,11 @@ fn none(done: Option<&Backup>, failed: Option<&Backup>, now: DateTime<Utc>, max_
     };
     if let Some(failed) = failure {
         text.push_str(&format!("; {} failed", failed.name));
+    }
+    if let Some(early) = early {
+        let text = format!("{text}; {} is dated {} into the future", early.name, age(early.taken_at - now));
+        return Error::new(ErrorKind::Refused, text)
+            .hint("set the clocks of this machine and of the server that has the backups");
     }
     Error::new(ErrorKind::Refused, text).hint(
         "have the provider make one, then restart the stage; or set BACKUP_MAX_AGE to take an older one",
@@ -106,6 +127,17 @@ mod tests {
         assert_eq!(choose(&list, now(), DAY).unwrap(), Choice::Take(done));
         let stuck = [backup(BackupState::Pending, 30), backup(BackupState::Done, 31)];
         assert!(choose(&stuck, now(), DAY).is_err());
+    }
+
+    #[test]
+    fn one_from_the_future_does_not_hide_the_others_for_ever() {
+        let (done, early) = (backup(BackupState::Done, 5), backup(BackupState::Done, -24 * 30));
+        assert_eq!(choose(&[done.clone(), early.clone()], now(), DAY).unwrap(), Choice::Take(done));
+        let error = choose(&[early], now(), DAY).unwrap_err();
+        let text = "there is no finished backup; -720h is dated 30days into the future";
+        assert_eq!(error.to_string(), text);
+        let (skewed, stuck) = (backup(BackupState::Done, -1), backup(BackupState::Pending, -2));
+        assert_eq!(choose(&[skewed.clone(), stuck], now(), DAY).unwrap(), Choice::Take(skewed));
     }
 
     #[test]

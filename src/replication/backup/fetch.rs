@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::find::{Bytes, Found};
-use super::folder::{Label, RunFolder};
+use super::folder::{Label, Left, RunFolder};
 use super::room;
 use crate::adapters::ledger::SourceBackup;
 use crate::adapters::objects::Download;
@@ -27,14 +27,17 @@ pub struct Fetched {
 }
 
 impl Found {
-    /// Whether there is room for it below `work_dir`.
+    /// Whether there is room for it below `work_dir`, once what earlier tries left has made way.
     ///
     /// # Errors
     /// There is not.
     pub fn fits(&self, work_dir: &Path) -> Result<()> {
-        match &self.bytes {
-            Bytes::Archive(_) => Ok(()),
-            _ => room::check(work_dir, self.size.unwrap_or(0)),
+        if matches!(self.bytes, Bytes::Archive(_)) {
+            return Ok(());
+        }
+        match RunFolder::look(work_dir, &self.identity())? {
+            Left::Kept => Ok(()),
+            Left::Bytes(bytes) => room::check(work_dir, self.size.unwrap_or(0), bytes),
         }
     }
 
@@ -58,7 +61,7 @@ impl Found {
             let archive = Archive::check(path).await?;
             return Ok(Fetched { archive, folder: None, record: record(self.size.unwrap_or(0), false) });
         }
-        let (folder, kept) = RunFolder::claim(work_dir, run, &self.identity())?;
+        let (mut folder, kept) = RunFolder::claim(work_dir, run, &self.identity())?;
         // The machine may have lost its power since: what was kept is read through as what is fetched is.
         let is_whole = kept.is_some() && Archive::check(&folder.archive()).await.is_ok();
         let kept = kept.filter(|_| is_whole);
@@ -71,8 +74,10 @@ impl Found {
             None => {
                 self.fits(work_dir)?;
                 let fetch = self.write(&folder.partial()).await;
-                let archive_bytes =
-                    fetch.map_err(|error| error.context(format_args!("the backup {}", self.name)))?;
+                let archive_bytes = match fetch {
+                    Ok(bytes) => bytes,
+                    Err(error) => return Err(self.unread(error).await),
+                };
                 let label = Label { identity: self.identity(), archive_bytes };
                 folder.finish(&label)?;
                 tracing::info!(
@@ -103,5 +108,12 @@ impl Found {
                 save(self.input().await?, &self.keys, path, &gauge).await
             }
         }
+        file.flush().await.map_err(|error| cannot_write(path, error))?;
+        // A machine that loses its power must not keep the label of an archive and lose its bytes.
+        file.sync_all().await.map_err(|error| cannot_write(path, error))?;
+        Ok(written)
+        // The machine may have lost its power since: what was kept is read through as what is fetched is.
+        let is_whole = kept.is_some() && Archive::check(&folder.archive()).await.is_ok();
+        let kept = kept.filter(|_| is_whole);
     }
 }

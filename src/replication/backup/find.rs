@@ -20,6 +20,10 @@ use crate::outcome::millis;
 
 /// How often the provider is asked whether a backup is done.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// While one is waited for, a provider that fails is asked again after this, and more each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Where the time for waiting is over, it may fail so often at once.
+const MOST_FAILURES: u32 = 3;
 
 /// What a pg_dump archive of the custom format begins with.
 const MAGIC: &[u8] = b"PGDMP";
@@ -128,7 +132,23 @@ impl Found {
             return Archive::open(path).await;
         }
         let read = async { Archive::read_head(self.unwrapped(self.input().await?).await?).await };
-        read.await.map_err(|error: Error| error.context(format_args!("the backup {}", self.name)))
+        match read.await {
+            Ok(archive) => Ok(archive),
+            Err(error) => Err(self.unread(error).await),
+        }
+    }
+
+    /// Why it could not be read. What went wrong with one that was replaced meanwhile says nothing of the new one, which the next try reads.
+    pub(super) async fn unread(&self, error: Error) -> Error {
+        let mut error = error;
+        if let (Bytes::Remote { remote, object, .. }, ErrorKind::Data) = (&self.bytes, error.kind())
+            && remote.look().await.is_ok_and(|now| now != *object)
+        {
+            error = Error::new(ErrorKind::Unavailable, "it was replaced while it was read")
+                .hint("the stage is tried again; let it begin once the backup has been written")
+                .because(error);
+        }
+        error.context(format_args!("the backup {}", self.name))
     }
 
     /// What it is, in words: `nightly-20261120 of 2026-11-20 01:00 UTC (3h 10m old), 17.5 GB, at s3://backups/nightly-`.
@@ -188,9 +208,23 @@ fn cannot_open(path: &Path, error: std::io::Error) -> Error {
 /// The newest one, once it is done.
 async fn wait_for(place: &Place, config: &config::Backup) -> Result<Backup> {
     let start = Instant::now();
+    let (mut is_waiting, mut failures) = (false, 0);
     loop {
-        let choice = choose(&place.backups().await?, clock::now(), config.max_age)
-            .map_err(|error| error.context(place))?;
+        let backups = match place.backups().await {
+            // Who is asked for an hour may fail now and then.
+            Err(error) if is_waiting && error.kind().is_retryable() => {
+                failures += 1;
+                if failures > MOST_FAILURES && start.elapsed() > config.wait {
+                    return Err(error);
+                }
+                tracing::warn!(error.message = %error, "the list of backups is asked for again");
+                tokio::time::sleep((FIRST_PAUSE * failures).min(LOOK_EVERY)).await;
+                continue;
+            }
+            backups => backups?,
+        };
+        failures = 0;
+        let choice = choose(&backups, clock::now(), config.max_age).map_err(|error| error.context(place))?;
         let (pending, instead) = match choice {
             Choice::Take(backup) => return Ok(backup),
             Choice::Wait { pending, instead } => (pending, instead),
@@ -217,6 +251,7 @@ async fn wait_for(place: &Place, config: &config::Backup) -> Result<Backup> {
         let pause = left.min(LOOK_EVERY);
         tracing::info!(backup = pending.name, pause_ms = millis(pause), "{}", events::BACKUP_WAITS);
         tokio::time::sleep(pause).await;
+        is_waiting = true;
     }
 }
 

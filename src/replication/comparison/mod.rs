@@ -16,7 +16,7 @@ use crate::adapters::postgres::Database;
 use crate::adapters::postgres::catalog::{self, Object};
 use crate::config::{BackupSource, Config};
 use crate::error::Result;
-use crate::ids::TableName;
+use crate::ids::{RunId, TableName};
 use crate::replication::preflight::two_databases;
 use objects::Found;
 use scope::Scope;
@@ -129,7 +129,9 @@ pub async fn compare(config: &Config, request: &Request) -> Result<Comparison> {
     let mut notes = Vec::new();
     if let Some(ledger) = &ledger {
         let open = ledger.open_runs().await?;
-        notes.extend(open.into_iter().map(|run| {
+        // A push and an export replace nothing of the warehouse.
+        let nights = open.into_iter().filter(|run| RunId::from(run.run_id.clone()).beside().is_none());
+        notes.extend(nights.map(|run| {
             Remark::new(
                 format!("run {}", run.run_id),
                 "at work, or died without a word: what it replaces may differ",

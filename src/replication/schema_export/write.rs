@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::Skipped;
 use crate::replication::dropping::{drop_objects, gone_unnamed};
 use crate::replication::full::attempt;
+use crate::replication::plan::{Space, arrives_as, place, space};
 
 /// What was done, counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub(super) async fn run(
     let mut made = Held::read(&mut session).await?.objects;
     let old: BTreeSet<ObjectId> = remaining.iter().map(Object::id).collect();
     made.retain(|object| !old.contains(&object.id()));
+    // What a trigger of theirs made beside ours is theirs, and outlives the next export.
+    let arriving: BTreeSet<_> = selection.objects.iter().filter_map(|entry| arrives_as(entry)).collect();
+    made.retain(|object| space(object) == Space::Other || arriving.contains(&place(object)));
     let run = recorder.run().as_str();
     exported::write(&mut session, &dumped.warehouse, run, &made, &schemas).await?;
     session.execute("commit").await?;
@@ -137,11 +141,11 @@ async fn make_objects(session: &mut Session, selection: &Selection<'_>) -> Resul
 async fn our_schemas(session: &mut Session, held: &Held, selection: &Selection<'_>) -> Result<Vec<Schema>> {
     let mut ours = Vec::new();
     for schema in exported::schemas(session).await? {
-        let is_new = !held.has_schema(&schema.name);
-        if !is_new && !held.export.made_schema(&schema) {
+        let is_exported = selection.schemas.contains(schema.name.as_str());
+        let is_made_now = !held.has_schema(&schema.name) && is_exported;
+        if !is_made_now && !held.export.made_schema(&schema) {
             continue;
         }
-        let is_exported = selection.schemas.contains(schema.name.as_str());
         // What others put into it keeps it.
         let drop = format!("drop schema {}", ident::ident(&schema.name));
         if is_exported || attempt(session, &drop).await?.is_err() {

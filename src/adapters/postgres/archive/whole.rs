@@ -10,11 +10,13 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::walk::Walk;
-use super::{Archive, Format};
+use super::{Archive, Entry, Format};
 use crate::adapters::objects::{from_io, into_io};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const BUFFER: usize = 256 << 10;
+/// Of the files of a directory, by how they are compressed.
+const FILE_ENDS: [&str; 4] = ["", ".gz", ".lz4", ".zst"];
 
 /// Lets an archive through and walks along: one that was cut where it was made is an error at its end. It must be read up to there.
 pub struct Checked<R> {
@@ -87,20 +89,37 @@ impl Archive {
     }
 
     /// Reads an archive on disk from its first byte to its last: one that is cut is an error, and not found out while it is restored. Of a
-    /// directory only the table of contents is read.
+    /// directory the table of contents is read, and each file of rows that it names must be there.
     ///
     /// # Errors
     /// As [`Archive::open`]; a part of it is missing.
     pub async fn check(path: &Path) -> Result<Self> {
         let archive = Self::open(path).await?;
+        let doing = |error: Error| error.context(format_args!("cannot read the archive {}", path.display()));
         if archive.header.format == Format::Directory {
+            archive.has_files().map_err(doing)?;
             return Ok(archive);
         }
-        let doing = |error: Error| error.context(format_args!("cannot read the archive {}", path.display()));
         let mut checked = Checked::new(File::open(path).await.map_err(failed).map_err(doing)?);
         let mut bytes = vec![0; BUFFER];
         while checked.read(&mut bytes).await.map_err(failed).map_err(doing)? > 0 {}
         Ok(archive)
+    }
+
+    /// A directory's files of rows have the numbers of their entries (`pg_backup_directory.c`). None of them is empty, also where the table is.
+    fn has_files(&self) -> Result<()> {
+        let is_lost = |entry: &&Entry| {
+            let is_there = |end: &&str| {
+                let file = self.path.join(format!("{}.dat{end}", entry.id));
+                std::fs::metadata(file).is_ok_and(|file| file.len() > 0)
+            };
+            !FILE_ENDS.iter().any(is_there)
+        };
+        let mut entries = self.entries.iter().filter(|entry| entry.has_data && entry.table_name().is_some());
+        let Some(lost) = entries.find(is_lost) else { return Ok(()) };
+        let text =
+            format!("the rows of {} are missing: {}.dat is not there, or empty", lost.label(), lost.id);
+        Err(Error::new(ErrorKind::Data, text).hint("the folder was not copied whole: make or copy it again"))
     }
 }
 
