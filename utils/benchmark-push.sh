@@ -105,7 +105,7 @@ timed() {
 dump
 echo "the dump has $(cat "$work/bytes") bytes; $("$PG_BIN_DIR/postgres" --version), $(nproc) processors"
 echo
-printf '%-8s %16s %22s %14s %8s\n' round 'pg_dump | wc -c' 'nightferry backup push' 'of it the dump' pace
+printf '%-8s %16s %22s %10s %10s %10s %6s\n' round 'pg_dump | wc -c' 'nightferry backup push' 'dump' 'read back' 'publish' pace
 dump_times=() push_times=()
 for ((round = 1; round <= rounds; round++)); do
   # Whoever goes later finds a warmer cache: they take turns in that too.
@@ -116,12 +116,14 @@ for ((round = 1; round <= rounds; round++)); do
     declare -n times="${who}_times"
     times+=("$took")
   done
-  within=$(grep -o '"msg":"step.ended".*"step":"dump_and_push"' "$work/push.log" | grep -o '"duration_ms":[0-9]*' | cut -d: -f2)
-  awk -v r="$round" -v d="${dump_times[-1]}" -v p="${push_times[-1]}" -v w="$within" \
-    'BEGIN { printf "%-8s %14.2f s %20.2f s %12.2f s %8.2f\n", r, d, p, w / 1000, d / p }'
+  steps=$(for step in dump_and_push read_back publish; do
+    grep '"msg":"step.ended"' "$work/push.log" | grep "\"step\":\"$step\"" | grep -o '"duration_ms":[0-9]*' | cut -d: -f2
+  done | tr '\n' ' ')
+  awk -v r="$round" -v d="${dump_times[-1]}" -v p="${push_times[-1]}" -v s="$steps" \
+    'BEGIN { split(s, ms, " "); printf "%-8s %14.2f s %20.2f s %8.2f s %8.2f s %8.2f s %6.2f\n", r, d, p, ms[1] / 1000, ms[2] / 1000, ms[3] / 1000, d / p }'
 done
 
 median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 awk -v d="$(median "${dump_times[@]}")" -v p="$(median "${push_times[@]}")" \
-  'BEGIN { printf "%-8s %14.2f s %20.2f s %14s %8.2f\n\npace: %.2f of pg_dump | wc -c (1 is as fast)\n", "median", d, p, "", d / p, d / p }'
+  'BEGIN { printf "%-8s %14.2f s %20.2f s %43.2f\n\npace: %.2f of pg_dump | wc -c (1 is as fast)\n", "median", d, p, d / p, d / p }'
 awk -v kb="$peak" 'BEGIN { printf "nightferry'\''s peak memory: %.1f MB\n", kb * 1024 / 1e6 }'
