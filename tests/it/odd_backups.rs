@@ -11,7 +11,7 @@ use nightferry::error::{Error, ErrorKind};
 use nightferry::ids::Stage;
 
 use crate::support::compare::{Except, assert_equal};
-use crate::support::s3::{BUCKET, KEYS, S3Server};
+use crate::support::s3::{BUCKET, Fault as S3Fault, KEYS, S3Server};
 use crate::support::{Cluster, Fault, FileServer, Manner, ScalingoApi, TestDatabase, TestNight, until};
 
 const TARGET: &str = "DB_SCHEMA_EXPORTER_DATABASE_TARGET";
@@ -66,6 +66,16 @@ async fn a_download_is_for_nobody_else_to_read_and_one_that_others_could_write_i
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
     night.full(&source).await;
     assert_eq!(was_kept(&night).await, "false false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_night_downloaded_goes_when_a_later_one_ends_well_whatever_that_read() {
+    let night = TestNight::of_shapes().await;
+    let server = FileServer::of(Manner::good(dump(&night))).await;
+    fail_after_the_download(&night, &[("BACKUP_SOURCE", &server.url())]).await;
+    assert_eq!(left(&night).len(), 1);
+    night.full(&[]).await;
+    assert_eq!(left(&night), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +171,38 @@ async fn a_provider_that_fails_once_while_a_backup_is_waited_for_is_asked_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_a_push_removes_while_a_night_reads_it_is_no_reason_to_give_up() {
+    let night = TestNight::of_shapes().await;
+    let server = S3Server::start(&night.path("s3"), 0);
+    let key = format!("app-{}", (Utc::now() - chrono::TimeDelta::hours(1)).format("%Y%m%d-%H%M%S"));
+    std::fs::write(server.file(&key), dump(&night)).unwrap();
+    let (source, url) = (format!("s3://{BUCKET}/app"), server.url());
+    let variables = in_bucket(&source, &url);
+    let reading = night.try_run(Stage::FullReplication, &variables);
+    // The head can be read, and what follows it a little later.
+    server.on("GetObject", 2..4, S3Fault::Unavailable);
+    let removing = async {
+        until("the head to be read", async || (server.seen("GetObject") > 1).then_some(())).await;
+        std::fs::remove_file(server.file(&key)).unwrap();
+    };
+    let (result, ()) = tokio::join!(reading, removing);
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("it was removed while it was read"), "{error}");
+    assert!(error.kind().is_retryable(), "{} {error}", error.kind().name());
+    assert_untouched(&night).await;
+}
+
+fn in_bucket<'a>(source: &'a str, url: &'a str) -> [(&'static str, &'a str); 5] {
+    [
+        ("BACKUP_SOURCE", source),
+        ("S3_ENDPOINT", url),
+        ("S3_REGION", "eu-west-1"),
+        ("S3_ACCESS_KEY", KEYS[0]),
+        ("S3_SECRET_ACCESS_KEY", KEYS[1]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_on_behind_it() {
     let night = TestNight::of_shapes().await;
     let server = S3Server::start(&night.path("s3"), 0);
@@ -176,15 +218,7 @@ async fn the_backups_of_an_application_are_not_those_of_another_whose_name_goes_
     let url = server.url();
     for prefix in ["nightly/app", "nightly/app-"] {
         let source = format!("s3://{BUCKET}/{prefix}");
-        night
-            .full(&[
-                ("BACKUP_SOURCE", &source),
-                ("S3_ENDPOINT", &url),
-                ("S3_REGION", "eu-west-1"),
-                ("S3_ACCESS_KEY", KEYS[0]),
-                ("S3_SECRET_ACCESS_KEY", KEYS[1]),
-            ])
-            .await;
+        night.full(&in_bucket(&source, &url)).await;
     }
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::sum::Sum;
 use super::{Object, Remote, into_io};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,6 +42,7 @@ impl Default for Pace {
 }
 
 const FIRST_PART: u64 = 256 << 10;
+const DAMAGED: &str = "run it again; if it is the same again, the object itself is damaged";
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How far a download is; to be had from another task.
@@ -63,7 +64,8 @@ pub struct Download {
     next: u64,
     parts: VecDeque<Part>,
     chunk: Bytes,
-    sum: Option<Sha256>,
+    /// Where the server says one.
+    sum: Option<Sum>,
     progress: Progress,
     state: State,
 }
@@ -99,7 +101,6 @@ impl Download {
     /// As [`Download::start`], at another pace.
     #[must_use]
     pub fn with_pace(remote: Arc<dyn Remote>, object: Object, pace: Pace) -> Self {
-        let sum = object.sha256.as_ref().map(|_| Sha256::new());
         let progress = Progress(Arc::default());
         let source = Arc::new(Source { remote, object, pace });
         Self {
@@ -107,7 +108,7 @@ impl Download {
             next: 0,
             parts: VecDeque::new(),
             chunk: Bytes::new(),
-            sum,
+            sum: None,
             progress,
             state: State::UnderWay,
         }
@@ -141,16 +142,24 @@ impl Download {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        if self.sum.is_none() && self.source.object.sha256.is_some() {
+            self.sum = Some(Sum::start());
+        }
         loop {
             self.ask();
-            let Some(part) = self.parts.front_mut() else { return Poll::Ready(self.check().map(|()| false)) };
+            let Some(part) = self.parts.front_mut() else {
+                return self.poll_check(cx).map_ok(|()| false);
+            };
+            if let Some(sum) = &mut self.sum {
+                ready!(sum.poll_room(cx))?;
+            }
             match ready!(part.chunks.poll_recv(cx)) {
                 Some(chunk) => {
-                    self.chunk = chunk;
                     if let Some(sum) = &mut self.sum {
-                        sum.update(&self.chunk);
+                        sum.add(chunk.clone())?;
                     }
-                    self.progress.0.fetch_add(self.chunk.len() as u64, Ordering::Relaxed);
+                    self.progress.0.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                    self.chunk = chunk;
                     return Poll::Ready(Ok(true));
                 }
                 None => {
@@ -165,21 +174,21 @@ impl Download {
     }
 
     /// At the end: all of it must be there, and be the same.
-    fn check(&mut self) -> Result<()> {
+    fn poll_check(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Object { name, size, sha256, .. } = &self.source.object;
         let got = self.progress.bytes();
         if let Some(size) = size.filter(|size| *size != got) {
-            return Err(Error::new(ErrorKind::Data, format!("{name} is cut: {got} of {size} bytes came"))
-                .hint("run it again; if it is the same again, the object itself is damaged"));
+            let error = Error::new(ErrorKind::Data, format!("{name} is cut: {got} of {size} bytes came"));
+            return Poll::Ready(Err(error.hint(DAMAGED)));
         }
-        let (Some(sum), Some(expected)) = (self.sum.take(), sha256) else { return Ok(()) };
-        let found = hex(&sum.finalize());
-        if !found.eq_ignore_ascii_case(expected) {
+        let (Some(sum), Some(expected)) = (&mut self.sum, sha256) else { return Poll::Ready(Ok(())) };
+        let found = ready!(sum.poll_end(cx))?;
+        Poll::Ready(if found.eq_ignore_ascii_case(expected) {
+            Ok(())
+        } else {
             let text = format!("{name} differs from what its server says: SHA-256 {found}, not {expected}");
-            return Err(Error::new(ErrorKind::Data, text)
-                .hint("run it again; if it is the same again, the object itself is damaged"));
-        }
-        Ok(())
+            Err(Error::new(ErrorKind::Data, text).hint(DAMAGED))
+        })
     }
 }
 
@@ -294,15 +303,6 @@ impl Piece {
             _ => Ok(()),
         }
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

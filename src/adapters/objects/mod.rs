@@ -9,6 +9,7 @@ mod passing;
 pub mod place;
 pub mod s3;
 pub mod save;
+mod sum;
 mod wrapping;
 
 use std::fmt;

@@ -108,12 +108,5 @@ impl Found {
                 save(self.input().await?, &self.keys, path, &gauge).await
             }
         }
-        file.flush().await.map_err(|error| cannot_write(path, error))?;
-        // A machine that loses its power must not keep the label of an archive and lose its bytes.
-        file.sync_all().await.map_err(|error| cannot_write(path, error))?;
-        Ok(written)
-        // The machine may have lost its power since: what was kept is read through as what is fetched is.
-        let is_whole = kept.is_some() && Archive::check(&folder.archive()).await.is_ok();
-        let kept = kept.filter(|_| is_whole);
     }
 }

@@ -138,16 +138,28 @@ impl Found {
         }
     }
 
-    /// Why it could not be read. What went wrong with one that was replaced meanwhile says nothing of the new one, which the next try reads.
+    /// Why it could not be read. What went wrong with one that was replaced or removed meanwhile says nothing of the one that the next try finds.
     pub(super) async fn unread(&self, error: Error) -> Error {
-        let mut error = error;
-        if let (Bytes::Remote { remote, object, .. }, ErrorKind::Data) = (&self.bytes, error.kind())
-            && remote.look().await.is_ok_and(|now| now != *object)
-        {
-            error = Error::new(ErrorKind::Unavailable, "it was replaced while it was read")
-                .hint("the stage is tried again; let it begin once the backup has been written")
-                .because(error);
-        }
+        let change = match &self.bytes {
+            Bytes::Remote { remote, object, .. }
+                if matches!(error.kind(), ErrorKind::Data | ErrorKind::Rejected) =>
+            {
+                match remote.look().await {
+                    Ok(now) => (now != *object).then_some("replaced"),
+                    // Elsewhere that may be a link that has expired.
+                    Err(error) => {
+                        (self.kind == "s3" && error.kind() == ErrorKind::Rejected).then_some("removed")
+                    }
+                }
+            }
+            _ => None,
+        };
+        let error = match change {
+            Some(change) => Error::new(ErrorKind::Unavailable, format!("it was {change} while it was read"))
+                .hint("the stage is tried again; let it begin once the newest backup has been written")
+                .because(error),
+            None => error,
+        };
         error.context(format_args!("the backup {}", self.name))
     }
 

@@ -89,6 +89,12 @@ impl RunFolder {
         Ok(Left::Bytes(bytes))
     }
 
+    /// Removes what other tries left: no other try will read it.
+    pub fn remove_left(work_dir: &Path) {
+        // Where it cannot be read now, the next night that reads a backup says so.
+        Self::all_left(work_dir).unwrap_or_default().into_iter().for_each(Self::remove);
+    }
+
     fn make(path: PathBuf) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(&path)?;
         let lock = File::create_new(path.join(NEW_LOCK))?;

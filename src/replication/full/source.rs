@@ -154,11 +154,12 @@ impl Source {
         Ok(())
     }
 
-    /// Removes what was fetched: the night has ended well. Dropped without, it stays for the next try.
+    /// Removes what was fetched, now or for a night that failed: this one has ended well. Dropped without, it stays for the next try.
     pub fn discard(self) {
         if let Rows::Archive(Some(folder)) = self.rows {
             folder.remove();
         }
+        RunFolder::remove_left(&self.work_dir);
     }
 
     /// Opens `jobs` readers of rows; all of them see the same moment of the source.

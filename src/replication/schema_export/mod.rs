@@ -33,6 +33,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long pg_dump may take for a schema.
 const DUMP_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
+/// How long the target may take. One that has gone silent would else keep the warehouse from its nights.
+const TARGET_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
 /// Exports the schema. Whoever calls it holds the warehouse: no stage changes the schema meanwhile. When it fails, the target is as it was;
 /// running it twice is safe.
 ///
@@ -45,14 +48,14 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     })?;
     let dumped = recorder.step("dump", Box::pin(dump(config, recorder))).await?;
     let selection = selection::select(&dumped.archive, &dumped.staying, &dumped.extensions);
-    recorder.step("guard", guard::run(config, &target, &dumped, &selection)).await?;
+    recorder.step("guard", in_time(guard::run(config, &target, &dumped, &selection))).await?;
     for skipped in &selection.left_out {
         recorder.skipped(skipped.clone()).await?;
     }
     let start = Instant::now();
     let writing = write::run(&target, &dumped, &selection, recorder);
     let written = recorder
-        .step("write", Box::pin(writing))
+        .step("write", in_time(Box::pin(writing)))
         .await
         .map_err(|error| error.also_hint("the export target still has the last whole export"))?;
     tracing::info!(
@@ -76,6 +79,14 @@ pub async fn check(config: &Config) -> Result<Option<Finding>> {
         Some(target) => guard::look(config, &target).await.map(Some),
         None => Ok(None),
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(TARGET_DEADLINE, work).await.unwrap_or_else(|_| {
+        let waited = humantime::format_duration(TARGET_DEADLINE);
+        Err(Error::new(ErrorKind::Timeout, format!("the export target has not answered for {waited}"))
+            .hint("look whether its server can be reached, and what it waits for"))
+    })
 }
 
 fn target(config: &Config) -> Result<Option<Database>> {
@@ -141,4 +152,16 @@ async fn mark(session: &mut Session) -> Result<String> {
         Error::new(ErrorKind::Refused, "the warehouse has no schema to export: no night was here")
             .hint("run the full stage first; is TARGET_DATABASE_URL the warehouse?")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_says_nothing_any_more_is_not_waited_for_until_the_next_night() {
+        let error = in_time(std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.to_string(), "the export target has not answered for 30m");
+    }
 }
