@@ -5,10 +5,11 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-usage: utils/benchmark-push.sh [MEGABYTES]
+usage: utils/benchmark-push.sh [SCALE [MEGABYTES]]
 
-  MEGABYTES   how large the dump is about: 2000 unless said otherwise. Half of it are rows that compress well, as
-              in utils/dataset.sql, half are bytes that do not
+  SCALE       of utils/dataset.sql: 1 unless said otherwise
+  MEGABYTES   of bytes that cannot be compressed are added: none unless said otherwise. They make the dump much larger, and
+              hardly slower: the hardest case for what comes behind it
 
 What nightferry does beyond the dump is in its time: the SHA-256, the signatures, the upload, reading all of it back and the copy within
 the bucket; and the S3 server's own work, on the same processors.
@@ -27,7 +28,8 @@ esac
 # shellcheck source=utils/benchmark-ground.sh
 source "$(dirname "${BASH_SOURCE[0]}")/benchmark-ground.sh"
 
-megabytes=${1:-2000}
+scale=${1:-1}
+megabytes=${2:-0}
 rounds=${ROUNDS:-3}
 
 begin_benchmark push
@@ -47,14 +49,11 @@ start_cluster "$work/warehouse" "$warehouse_port" "${settings[@]}"
 query -p "$source_port" -d postgres -c 'create database app'
 query -p "$warehouse_port" -d postgres -c 'create database dw'
 
-echo "making a dump of about $megabytes MB"
-query -p "$source_port" -d app -v kilobytes="$((megabytes * 500))" <<'SQL'
+echo "loading utils/dataset.sql at scale $scale, and $megabytes MB of noise"
+query -p "$source_port" -d app -v scale="$scale" -f "$repository/utils/dataset.sql" >/dev/null
+query -p "$source_port" -d app -v kilobytes="$((megabytes * 1000))" <<'SQL'
 create extension pgcrypto;
 create table noise as select n as id, gen_random_bytes(1000) as bytes from generate_series(1, :kilobytes) n;
-create table answers as
-  select n as id, md5(n::text) as value, (array['ok', 'ko', 'skip', 'partially'])[1 + n % 4] as result, n / 7 as "assessmentId",
-         'rec' || md5((n % 9000)::text) as "challengeId", timestamptz '2026-01-01' + n * interval '1 second' as "createdAt", n % 300 as "timeSpent"
-    from generate_series(1, :kilobytes * 18) n;
 SQL
 query -p "$source_port" -d app -c 'vacuum analyze' -c checkpoint
 
@@ -105,7 +104,7 @@ timed() {
 dump
 echo "the dump has $(cat "$work/bytes") bytes; $("$PG_BIN_DIR/postgres" --version), $(nproc) processors"
 echo
-printf '%-8s %16s %22s %14s %8s\n' round 'pg_dump | wc -c' 'nightferry backup push' 'of it the dump' pace
+printf '%-8s %16s %22s %10s %10s %10s %6s\n' round 'pg_dump | wc -c' 'nightferry backup push' 'dump' 'read back' 'publish' pace
 dump_times=() push_times=()
 for ((round = 1; round <= rounds; round++)); do
   # Whoever goes later finds a warmer cache: they take turns in that too.
@@ -116,12 +115,14 @@ for ((round = 1; round <= rounds; round++)); do
     declare -n times="${who}_times"
     times+=("$took")
   done
-  within=$(grep -o '"msg":"step.ended".*"step":"dump_and_push"' "$work/push.log" | grep -o '"duration_ms":[0-9]*' | cut -d: -f2)
-  awk -v r="$round" -v d="${dump_times[-1]}" -v p="${push_times[-1]}" -v w="$within" \
-    'BEGIN { printf "%-8s %14.2f s %20.2f s %12.2f s %8.2f\n", r, d, p, w / 1000, d / p }'
+  steps=$(for step in dump_and_push read_back publish; do
+    grep '"msg":"step.ended"' "$work/push.log" | grep "\"step\":\"$step\"" | grep -o '"duration_ms":[0-9]*' | cut -d: -f2
+  done | tr '\n' ' ')
+  awk -v r="$round" -v d="${dump_times[-1]}" -v p="${push_times[-1]}" -v s="$steps" \
+    'BEGIN { split(s, ms, " "); printf "%-8s %14.2f s %20.2f s %8.2f s %8.2f s %8.2f s %6.2f\n", r, d, p, ms[1] / 1000, ms[2] / 1000, ms[3] / 1000, d / p }'
 done
 
 median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 awk -v d="$(median "${dump_times[@]}")" -v p="$(median "${push_times[@]}")" \
-  'BEGIN { printf "%-8s %14.2f s %20.2f s %14s %8.2f\n\npace: %.2f of pg_dump | wc -c (1 is as fast)\n", "median", d, p, "", d / p, d / p }'
+  'BEGIN { printf "%-8s %14.2f s %20.2f s %43.2f\n\npace: %.2f of pg_dump | wc -c (1 is as fast)\n", "median", d, p, d / p, d / p }'
 awk -v kb="$peak" 'BEGIN { printf "nightferry'\''s peak memory: %.1f MB\n", kb * 1024 / 1e6 }'

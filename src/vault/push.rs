@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{read_back, retention};
 use crate::adapters::ledger::{PushedBackup, Recorder};
-use crate::adapters::objects::s3::{Bucket, Temporary, Written};
+use crate::adapters::objects::s3::{self, Bucket, Temporary, Written};
 use crate::adapters::objects::{Object, Remote, backup_name};
 use crate::adapters::postgres::tools::{Tools, Version};
 use crate::adapters::postgres::{Database, catalog};
@@ -140,12 +140,14 @@ impl<'a> Ground<'a> {
         recorder: &Recorder,
     ) -> Result<()> {
         let metadata = [("sha256", written.sha256.as_str())];
-        let (from, tag) = (unverified.name.as_str(), unverified.tag.as_deref());
-        self.bucket.copy(from, tag, written.bytes, name, &metadata).await?;
+        let from =
+            s3::Original { key: &unverified.name, tag: unverified.tag.as_deref(), size: written.bytes };
+        self.bucket.copy(from, name, &metadata).await?;
         let copy = self.bucket.object(name).look().await?;
         if copy.size != Some(written.bytes) || copy.sha256.as_ref() != Some(&written.sha256) {
             self.bucket.delete(name).await?;
-            let text = format!("the bucket copied {from} to {name}, and made something else of it");
+            let text =
+                format!("the bucket copied {} to {name}, and made something else of it", unverified.name);
             return Err(Error::new(ErrorKind::Verification, text)
                 .hint("does the service keep the metadata of objects?"));
         }

@@ -263,9 +263,9 @@ async fn a_push_that_is_stopped_leaves_nothing() {
 #[tokio::test]
 async fn a_push_that_is_stopped_after_its_upload_leaves_nothing() {
     let pushes = Pushes::of_many_bytes().await;
-    pushes.server.on("UploadPartCopy", .., Fault::Held);
+    pushes.server.on("CopyObject", .., Fault::Held);
     let push = pushes.start_push(&[]);
-    until("the copy", async || (pushes.server.seen("UploadPartCopy") == 1).then_some(())).await;
+    until("the copy", async || (pushes.server.seen("CopyObject") == 1).then_some(())).await;
     assert_eq!(pushes.server.keys().len(), 1);
     signal("-TERM", push.id());
     let (text, code) = end_of(push).await;
@@ -276,7 +276,7 @@ async fn a_push_that_is_stopped_after_its_upload_leaves_nothing() {
 #[tokio::test]
 async fn a_bucket_that_dies_in_the_middle_has_no_backup_and_the_next_push_ends_well() {
     let mut pushes = Pushes::of_many_bytes().await;
-    for operation in ["UploadPart", "CompleteMultipartUpload", "UploadPartCopy"] {
+    for operation in ["UploadPart", "CopyObject"] {
         let number = if operation == "UploadPart" { 3 } else { 1 };
         pushes.server.on(operation, number.., Fault::Death);
         let (text, code) = pushes.failing_push(&[]).await;
@@ -325,9 +325,9 @@ async fn damage_on_the_way_is_found_at_the_read_back() {
 #[tokio::test]
 async fn a_worker_that_is_killed_leaves_no_backup_and_what_it_left_goes_a_day_later() {
     let pushes = Pushes::of_many_bytes().await;
-    pushes.server.on("UploadPartCopy", 1..=1, Fault::Held);
+    pushes.server.on("CopyObject", 1..=1, Fault::Held);
     let mut push = pushes.start_push(&[]);
-    until("the copy", async || (pushes.server.seen("UploadPartCopy") == 1).then_some(())).await;
+    until("the copy", async || (pushes.server.seen("CopyObject") == 1).then_some(())).await;
     push.kill().unwrap();
     push.wait().unwrap();
     let left = pushes.server.keys();

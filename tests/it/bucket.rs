@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::TryStreamExt;
-use nightferry::adapters::objects::s3::Bucket;
+use nightferry::adapters::objects::s3::{Bucket, Original};
 use nightferry::adapters::objects::{Object, Remote, into_io};
 use nightferry::config::{S3, Secret};
 use nightferry::error::{Error, ErrorKind};
@@ -96,17 +96,20 @@ async fn a_copy_has_the_same_bytes_and_the_metadata_that_only_the_end_knows() {
     let content = bytes(9 * 1024 * 1024);
     let written = bucket.upload("app-20261120-010203.unverified", Cursor::new(&content)).await.unwrap();
     let tag = bucket.object("app-20261120-010203.unverified").look().await.unwrap().tag;
-    let copy = async |tag| {
-        let metadata = [("sha256", written.sha256.as_str())];
-        bucket
-            .copy("app-20261120-010203.unverified", tag, written.bytes, "app-20261120-010203", &metadata)
-            .await
-    };
-    copy(tag.as_deref()).await.unwrap();
-    let remote = bucket.object("app-20261120-010203");
-    let object = remote.look().await.unwrap();
-    assert_eq!(object.sha256.as_ref(), Some(&written.sha256));
-    assert_eq!(read(&remote, &object, 0, None).await.unwrap(), content);
+    let from = Original { key: "app-20261120-010203.unverified", tag: tag.as_deref(), size: written.bytes };
+    let metadata = [("sha256", written.sha256.as_str())];
+    bucket.copy(from, "nightly/app é-20261120-010203", &metadata).await.unwrap();
+    bucket.copy_in_parts(from, "in-parts", &metadata, 5 * 1024 * 1024).await.unwrap();
+    assert_eq!((ground.server.seen("CopyObject"), ground.server.seen("UploadPartCopy")), (1, 2));
+    for name in ["nightly/app é-20261120-010203", "in-parts"] {
+        let remote = bucket.object(name);
+        let object = remote.look().await.unwrap();
+        assert_eq!(object.sha256.as_ref(), Some(&written.sha256));
+        assert_eq!(read(&remote, &object, 0, None).await.unwrap(), content);
+    }
+    let other = Original { tag: Some("\"another\""), ..from };
+    let error = bucket.copy(other, "other", &metadata).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
     assert_eq!(ground.server.unfinished(), Vec::<String>::new());
 }
 

@@ -27,6 +27,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use crate::config::S3;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use copy::Original;
 pub use letting_go::{Temporary, settled};
 pub use upload::Written;
 
