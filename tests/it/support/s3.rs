@@ -135,11 +135,17 @@ impl S3Server {
         keys
     }
 
-    /// What there is of uploads that were neither finished nor aborted: their parts, and what they begin with.
+    /// What there is of uploads that were neither finished nor aborted: their parts, and what they begin with. A part that was on its way when
+    /// its upload was aborted is not counted: this server keeps its file where others refuse it.
     pub(crate) fn unfinished(&self) -> Vec<String> {
         let names = std::fs::read_dir(&self.folder).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with(".upload") || name.starts_with(".tmp.")).collect()
+        let is_late = |name: &str| {
+            let upload = name.strip_prefix(".upload_id-").and_then(|rest| rest.split_once(".part-"));
+            upload.is_some_and(|(id, _)| !self.folder.join(format!(".upload-{id}.json")).exists())
+        };
+        let is_of_upload = |name: &String| name.starts_with(".upload") || name.starts_with(".tmp.");
+        names.filter(is_of_upload).filter(|name| !is_late(name)).collect()
     }
 
     /// Ends at once, as a killed process does: connections break, and nobody listens any more.

@@ -28,6 +28,8 @@ const IN_FLIGHT: u64 = 32 * MEBIBYTE;
 const PIECE: usize = 256 * 1024;
 
 /// How often an upload is aborted at most, while parts that were on their way come in.
+/// How long parts on their way are waited for before their upload is aborted.
+const DRAIN: Duration = Duration::from_secs(1);
 const ABORT_TRIES: u32 = 5;
 const ABORT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -240,6 +242,9 @@ impl Drop for Upload {
 }
 
 async fn abort(bucket: Bucket, key: String, id: String, mut on_their_way: JoinSet<Result<CompletedPart>>) {
+    // A part whose request is dropped may still arrive, after the abort: those that end soon are waited for.
+    let drain = async { while on_their_way.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN, drain).await;
     on_their_way.shutdown().await;
     for _ in 0..ABORT_TRIES {
         if let Err(error) = bucket.abort_upload(&key, &id).await {
