@@ -9,7 +9,7 @@ use croner::Cron;
 use url::Url;
 
 use super::queue::parse_cron;
-use super::{Reader, S3, Scalingo, Secret};
+use super::{Reader, S3, Scalingo, Secret, host_and_port};
 
 /// Where the full stage reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,7 @@ impl ObjectUrl {
     /// The host and the port, where one is written.
     #[must_use]
     pub fn host(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
-        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        host_and_port(&self.0)
     }
 }
 

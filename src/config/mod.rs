@@ -32,6 +32,8 @@ pub use schema_export::SchemaExport;
 pub use secret::Secret;
 pub use services::{Content, Log, LogFormat, Web};
 
+use url::Url;
+
 use crate::error::Result;
 
 /// All that a command which touches the databases needs.
@@ -51,6 +53,12 @@ pub struct Config {
     pub notifications: Notifications,
     /// The queue, the schedule and the retries.
     pub queue: Queue,
+}
+
+/// The host of a URL, with the port where one is written: what may be shown of one that may hold a secret.
+pub(crate) fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 impl Config {

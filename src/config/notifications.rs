@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Reader, Secret};
+use super::{Reader, Secret, host_and_port};
 
 /// One webhook endpoint. The URL may itself be a secret: only its host is ever shown.
 #[derive(Debug, Clone)]
@@ -19,14 +19,12 @@ pub struct Endpoint {
 impl Endpoint {
     fn new(url: &str, token: Option<String>) -> Result<Self, String> {
         let parsed = Url::parse(url).map_err(|error| format!("not a URL ({error})"))?;
-        let host = parsed
-            .host_str()
-            .filter(|_| matches!(parsed.scheme(), "http" | "https"))
-            .ok_or("not an http(s) URL")?;
-        let host = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if !parsed.has_host() || !matches!(parsed.scheme(), "http" | "https") {
+            return Err("not an http(s) URL".to_owned());
+        }
         Ok(Self {
             url: Secret::new(url),
-            host,
+            host: host_and_port(&parsed),
             token: token.filter(|token| !token.is_empty()).map(Secret::new),
         })
     }

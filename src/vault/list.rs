@@ -31,17 +31,20 @@ pub struct Listed {
 /// No place is named, or one cannot be reached.
 pub async fn run(config: &config::Backup, now: DateTime<Utc>) -> Result<Vec<Listed>> {
     let found = all(config).await?;
-    Ok(found
-        .into_iter()
-        .map(|(place, backup)| Listed {
-            place: place.to_string(),
+    Ok(found.into_iter().map(|(place, backup)| Listed::new(place.to_string(), backup, now)).collect())
+}
+
+impl Listed {
+    pub(super) fn new(place: String, backup: Backup, now: DateTime<Utc>) -> Self {
+        Self {
+            place,
             age_seconds: (now - backup.taken_at).num_seconds(),
             name: backup.name,
             taken_at: backup.taken_at,
             bytes: backup.size,
             state: backup.state,
-        })
-        .collect())
+        }
+    }
 }
 
 pub(super) type Found = (std::sync::Arc<Place>, Backup);

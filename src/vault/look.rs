@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::list::Listed;
-use crate::adapters::objects::backup_name;
 use crate::adapters::objects::s3::Bucket;
+use crate::adapters::objects::{Backup, backup_name};
 use crate::config;
 use crate::error::Result;
 
@@ -29,14 +29,7 @@ pub async fn run(config: &config::Backup, now: DateTime<Utc>) -> Result<Option<L
     let newest = pushed
         .filter_map(|backup| backup_name::moment_of_ours(&push.prefix, &backup.name).map(|at| (at, backup)))
         .max_by_key(|(at, _)| *at)
-        .map(|(at, backup)| Listed {
-            place: place.clone(),
-            name: backup.name,
-            taken_at: at,
-            age_seconds: (now - at).num_seconds(),
-            bytes: backup.size,
-            state: backup.state,
-        });
+        .map(|(taken_at, backup)| Listed::new(place.clone(), Backup { taken_at, ..backup }, now));
     bucket.may_write(&backup_name::at(&push.prefix, now)).await?;
     Ok(Some(Looked { place, newest }))
 }

@@ -5,25 +5,18 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use nightferry::error::{Error, ErrorKind};
+use nightferry::error::ErrorKind;
 use nightferry::ids::Stage;
 
+use crate::support::backups::{BROKEN, add_noise, assert_untouched, dump, left, refused};
 use crate::support::compare::{Except, assert_equal};
 use crate::support::s3::{BUCKET, KEYS, S3Server};
 use crate::support::{Fault, FileServer, Manner, ScalingoApi, TestNight, until};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// An enrichment that fails once all is loaded.
-const BROKEN: &str = "-- needs: users\ncreate table broken as select 1 / 0;";
-
 fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
     variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
-/// A dump of the source.
-fn dump(night: &TestNight) -> Vec<u8> {
-    std::fs::read(night.archive("custom")).unwrap()
 }
 
 /// The same as the provider has it.
@@ -32,12 +25,6 @@ fn tar_gz(night: &TestNight) -> Vec<u8> {
     let packed =
         Command::new("tar").arg("-czC").arg(night.path("")).args(["-f", "-", "custom.archive"]).output();
     packed.unwrap().stdout
-}
-
-/// What is left of downloads.
-fn left(night: &TestNight) -> usize {
-    let names = std::fs::read_dir(night.path("")).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_str().unwrap().starts_with("nightferry-backup-")).count()
 }
 
 async fn noted(night: &TestNight) -> String {
@@ -75,17 +62,6 @@ fn write_aged(path: &Path, bytes: &[u8], age: Duration) {
     std::fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
 }
 
-async fn refused(night: &TestNight, extra: &[(&str, &str)]) -> Error {
-    night.try_run(Stage::FullReplication, extra).await.unwrap_err()
-}
-
-/// Nothing was made in the warehouse, the ledger apart.
-async fn assert_untouched(night: &TestNight) {
-    let sql = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-               where n.nspname not in ('nightferry', 'pg_catalog', 'information_schema', 'pg_toast')";
-    assert_eq!(night.warehouse.one(sql).await, "0");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_providers_newest_backup_gives_the_same_warehouse_as_live() {
     let night = TestNight::of_shapes().await;
@@ -102,7 +78,7 @@ async fn the_providers_newest_backup_gives_the_same_warehouse_as_live() {
     let noted = noted(&night).await;
     assert!(noted.starts_with(&format!("scalingo|{}", ago(3).format("%Y%m%d%H"))), "{noted}");
     assert!(noted.ends_with(&format!("|t|{}|{dumped}|f", archive.len())), "{noted}");
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +92,7 @@ async fn the_newest_object_of_a_bucket_gives_the_same_warehouse_as_live() {
     night.full(&pairs(&objects.variables)).await;
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
     assert!(noted(&night).await.starts_with("s3|nightly/app-2|"), "{}", noted(&night).await);
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +103,7 @@ async fn a_file_on_a_server_gives_the_same_warehouse_as_live() {
     let outcome = night.full(&[("BACKUP_SOURCE", &url), ("SOURCE_DATABASE_URL", "")]).await;
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
     assert!(!format!("{outcome:?}{}", noted(&night).await).contains("hush"));
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +114,7 @@ async fn a_wrapped_file_gives_the_same_warehouse_as_live() {
     night.full(&[("BACKUP_SOURCE", path.to_str().unwrap())]).await;
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
     assert!(noted(&night).await.starts_with("path|backup|t|"), "{}", noted(&night).await);
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
     assert!(path.exists(), "what is not ours stays");
 }
 
@@ -152,7 +128,7 @@ async fn what_a_failed_night_downloaded_is_not_downloaded_again() {
     std::fs::write(&broken, BROKEN).unwrap();
     let error = refused(&night, &source).await;
     assert!(error.to_string().contains("division by zero"), "{error}");
-    assert_eq!(left(&night), 1);
+    assert_eq!(left(&night).len(), 1);
     let first = server.sent();
     std::fs::remove_file(broken).unwrap();
     night.full(&source).await;
@@ -160,7 +136,7 @@ async fn what_a_failed_night_downloaded_is_not_downloaded_again() {
     assert!(noted(&night).await.ends_with("|t"), "{}", noted(&night).await);
     let second = server.sent() - first;
     assert!(second < first, "only the head was read again: {first} bytes, then {second}");
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,13 +147,13 @@ async fn a_kept_download_gives_way_to_a_newer_backup() {
     let broken = night.path("enrichment/10_broken.sql");
     std::fs::write(&broken, BROKEN).unwrap();
     refused(&night, &pairs(&objects.variables)).await;
-    assert_eq!(left(&night), 1);
+    assert_eq!(left(&night).len(), 1);
     std::fs::remove_file(broken).unwrap();
     night.source_sql("create table newer (id int); insert into newer values (7)").await;
     objects.put("app-2", &dump(&night), HOUR);
     night.full(&pairs(&objects.variables)).await;
     assert_eq!(night.warehouse.one("select id from newer").await, "7");
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,14 +215,7 @@ async fn what_is_no_whole_dump_is_named_before_the_warehouse_is_touched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_and_plan_read_the_head_alone_and_say_how_old_and_how_big_the_backup_is() {
     let night = TestNight::new().await;
-    // Random bytes, which no compression makes small.
-    night
-        .source_sql(
-            "create table big (id int primary key, noise bytea);
-             insert into big select n, decode(string_agg(md5(random()::text), ''), 'hex')
-               from generate_series(1, 2000) n, generate_series(1, 250) m group by n",
-        )
-        .await;
+    add_noise(&night, 2000).await;
     let archive = dump(&night);
     let size = bytesize::ByteSize(archive.len() as u64).display().si().to_string();
     assert!(archive.len() > 6_000_000);
@@ -259,7 +228,7 @@ async fn check_and_plan_read_the_head_alone_and_say_how_old_and_how_big_the_back
     let output = night.binary(&["plan"], &[("BACKUP_SOURCE", &url)]).await;
     assert!(String::from_utf8(output.stdout).unwrap().contains("public.big"));
     assert!(server.sent() < 4_000_000, "{} bytes", server.sent());
-    assert_eq!(left(&night), 0);
+    assert_eq!(left(&night).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,34 +10,12 @@ use nightferry::adapters::ledger::Ledger;
 use nightferry::error::{Error, ErrorKind};
 use nightferry::ids::Stage;
 
+use crate::support::backups::{BROKEN, add_noise, assert_untouched, dump, left, refused};
 use crate::support::compare::{Except, assert_equal};
 use crate::support::s3::{BUCKET, Fault as S3Fault, KEYS, S3Server};
 use crate::support::{Cluster, Fault, FileServer, Manner, ScalingoApi, TestDatabase, TestNight, until};
 
 const TARGET: &str = "DB_SCHEMA_EXPORTER_DATABASE_TARGET";
-
-/// An enrichment that fails once all is loaded.
-const BROKEN: &str = "-- needs: users\ncreate table broken as select 1 / 0;";
-
-fn dump(night: &TestNight) -> Vec<u8> {
-    std::fs::read(night.archive("custom")).unwrap()
-}
-
-/// The folders of downloads that are there.
-fn left(night: &TestNight) -> Vec<PathBuf> {
-    let paths = std::fs::read_dir(night.path("")).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.to_str().unwrap().contains("/nightferry-backup-")).collect()
-}
-
-async fn refused(night: &TestNight, extra: &[(&str, &str)]) -> Error {
-    night.try_run(Stage::FullReplication, extra).await.unwrap_err()
-}
-
-async fn assert_untouched(night: &TestNight) {
-    let sql = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-               where n.nspname not in ('nightferry', 'pg_catalog', 'information_schema', 'pg_toast')";
-    assert_eq!(night.warehouse.one(sql).await, "0");
-}
 
 async fn was_kept(night: &TestNight) -> String {
     let sql = "select string_agg(was_kept::text, ' ' order by run_id) from nightferry.source_backups";
@@ -92,13 +70,7 @@ async fn what_was_downloaded_in_part_does_not_fill_the_disk_until_the_next_night
 async fn a_worker_that_is_stopped_in_the_middle_of_a_download_ends_at_once_and_leaves_no_part_of_it() {
     let night = TestNight::of_shapes().await;
     // Larger than what is asked for first.
-    night
-        .source_sql(
-            "create table big (id int primary key, noise bytea);
-             insert into big select n, decode(string_agg(md5(random()::text), ''), 'hex')
-               from generate_series(1, 500) n, generate_series(1, 250) m group by n",
-        )
-        .await;
+    add_noise(&night, 500).await;
     let good = Manner::good(dump(&night));
     let size = good.bytes.len();
     let server = FileServer::scripted(move |asked| match asked.range {

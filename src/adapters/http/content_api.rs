@@ -3,7 +3,7 @@
 use reqwest::{header, redirect};
 use url::Url;
 
-use super::{authorization, bearer, client, failed, refused};
+use super::{authorization, bearer, below, body_up_to, client, failed, refused};
 use crate::config::Content;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,24 +28,9 @@ pub async fn fetch(content: &Content, base: &Url, path: &[&str]) -> Result<Vec<u
     if !response.status().is_success() {
         return Err(refused(&doing, response.status(), "LCMS_API_KEY"));
     }
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| failed(doing.as_str(), error))? {
-        if body.len() + piece.len() > LONGEST_ANSWER {
-            return Err(Error::new(ErrorKind::Data, format!("{doing}: its answer is longer than 512 MiB")));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
-}
-
-/// The base URL with more path behind it, whether or not the base ends with a slash.
-fn below(base: &Url, path: &[&str]) -> Url {
-    let mut url = base.clone();
-    // Only a URL that cannot be a base has no segments, and http URLs always can.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path);
-    }
-    url
+    let body = body_up_to(&mut response, LONGEST_ANSWER).await;
+    body.map_err(|error| failed(doing.as_str(), error))?
+        .ok_or_else(|| Error::new(ErrorKind::Data, format!("{doing}: its answer is longer than 512 MiB")))
 }
 
 #[cfg(test)]

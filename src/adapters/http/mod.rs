@@ -7,7 +7,8 @@ pub mod webhook;
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, StatusCode, header, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, header, redirect};
+use url::Url;
 
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
@@ -74,6 +75,28 @@ fn refused(doing: &str, status: StatusCode, secret_variable: &str) -> Error {
         _ if status.is_redirection() => error.hint("use the URL that it redirects to"),
         _ => error,
     }
+}
+
+/// The base URL with more path behind it, whether or not it ends with a slash; each part is one segment, whatever is in it.
+fn below(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    // Only a URL that cannot be a base has no segments, and http URLs always can.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+/// An answer's body; none where it has more bytes than that.
+async fn body_up_to(response: &mut Response, most: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
 }
 
 /// `Bearer <key>`.

@@ -7,8 +7,7 @@ use super::find::{Bytes, Found};
 use super::folder::{Label, Left, RunFolder};
 use super::room;
 use crate::adapters::ledger::SourceBackup;
-use crate::adapters::objects::Download;
-use crate::adapters::objects::save::{Gauge, save};
+use crate::adapters::objects::save::save;
 use crate::adapters::postgres::archive::Archive;
 use crate::error::Result;
 use crate::events;
@@ -97,16 +96,7 @@ impl Found {
 
     /// Writes the unwrapped archive, and says how long it is.
     async fn write(&self, path: &Path) -> Result<u64> {
-        match &self.bytes {
-            Bytes::Remote { remote, object, .. } => {
-                let download = Download::start(remote.clone(), object.clone());
-                let gauge = Gauge { progress: Some(download.progress()), total: self.size };
-                save(download, &self.keys, path, &gauge).await
-            }
-            Bytes::File(_) | Bytes::Archive(_) => {
-                let gauge = Gauge { progress: None, total: self.size };
-                save(self.input().await?, &self.keys, path, &gauge).await
-            }
-        }
+        let (input, gauge) = self.input().await?;
+        save(input, &self.keys, path, &gauge).await
     }
 }

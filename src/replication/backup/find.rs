@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::choose::{Choice, age, choose};
 use crate::adapters::objects::place::Place;
-use crate::adapters::objects::{Backup, BackupState, Download, Object, Remote, Unwrapped, unwrap};
-use crate::adapters::postgres::archive::Archive;
+use crate::adapters::objects::save::Gauge;
+use crate::adapters::objects::{Backup, BackupState, Download, Object, Remote, unwrap};
+use crate::adapters::postgres::archive::{Archive, MAGIC};
 use crate::clock;
 use crate::config::{self, BackupSource};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,9 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Where the time for waiting is over, it may fail so often at once.
 const MOST_FAILURES: u32 = 3;
-
-/// What a pg_dump archive of the custom format begins with.
-const MAGIC: &[u8] = b"PGDMP";
 
 /// What it is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +129,7 @@ impl Found {
         if let Bytes::Archive(path) = &self.bytes {
             return Archive::open(path).await;
         }
-        let read = async { Archive::read_head(self.unwrapped(self.input().await?).await?).await };
+        let read = async { Archive::read_head(unwrap(self.input().await?.0, &self.keys).await?).await };
         match read.await {
             Ok(archive) => Ok(archive),
             Err(error) => Err(self.unread(error).await),
@@ -190,18 +188,20 @@ impl Found {
         vec![self.kind.to_owned(), self.place.clone(), id.clone(), said, once]
     }
 
-    /// The bytes as they are stored, up to their end.
-    pub(super) async fn input(&self) -> Result<Input> {
+    /// The bytes as they are stored, up to their end, and what says how far they were read.
+    pub(super) async fn input(&self) -> Result<(Input, Gauge)> {
+        let total = self.size;
         Ok(match &self.bytes {
-            Bytes::Remote { remote, object, .. } => Box::new(Download::start(remote.clone(), object.clone())),
+            Bytes::Remote { remote, object, .. } => {
+                let download = Download::start(remote.clone(), object.clone());
+                let progress = Some(download.progress());
+                (Box::new(download), Gauge { progress, total })
+            }
             Bytes::File(path) | Bytes::Archive(path) => {
-                Box::new(File::open(path).await.map_err(|error| cannot_open(path, error))?)
+                let file = File::open(path).await.map_err(|error| cannot_open(path, error))?;
+                (Box::new(file), Gauge { progress: None, total })
             }
         })
-    }
-
-    async fn unwrapped(&self, input: impl AsyncRead + Send + Unpin + 'static) -> Result<Unwrapped> {
-        unwrap(input, &self.keys).await
     }
 }
 

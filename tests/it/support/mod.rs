@@ -1,5 +1,6 @@
 //! What the tests stand on: throw-away servers, fresh databases for each test, and the comparer.
 
+pub(crate) mod backups;
 mod cluster;
 pub(crate) mod compare;
 mod database;

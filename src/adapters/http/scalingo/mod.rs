@@ -14,14 +14,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::{Client, Method, StatusCode, header, redirect};
 use serde::Deserialize;
-use url::Url;
 
 pub use addons::Addon;
 use answer::{Answer, Call};
 pub use file::BackupFile;
 use renewed::Renewed;
 
-use super::{authorization, bearer, client, failed};
+use super::{authorization, bearer, below, body_up_to, client, failed};
 use crate::adapters::objects::{Backup, BackupState};
 use crate::config::{ObjectUrl, Scalingo, Secret};
 use crate::error::{Error, ErrorKind, Result};
@@ -212,14 +211,10 @@ impl Account {
             }
         };
         let mut response = request.send().await.map_err(broken)?;
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(broken)? {
-            if body.len() + piece.len() > LONGEST_ANSWER {
-                let text = format!("{}: the answer of {host} is longer than 16 MiB", call.doing);
-                return Err(Error::new(ErrorKind::Data, text).hint(answer::CHANGED));
-            }
-            body.extend_from_slice(&piece);
-        }
+        let Some(body) = body_up_to(&mut response, LONGEST_ANSWER).await.map_err(broken)? else {
+            let text = format!("{}: the answer of {host} is longer than 16 MiB", call.doing);
+            return Err(Error::new(ErrorKind::Data, text).hint(answer::CHANGED));
+        };
         Ok(Answer::new(call, response.status(), body, secret.clone()))
     }
 }
@@ -257,18 +252,10 @@ impl FoundBackup {
     }
 }
 
-/// The base URL with more path behind it; each part is one segment, whatever is in it.
-fn below(base: &Url, path: &[&str]) -> Url {
-    let mut url = base.clone();
-    // Only a URL that cannot be a base has no segments, and http URLs always can.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path);
-    }
-    url
-}
-
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::*;
 
     fn backup(status: &str, size: &str) -> Backup {

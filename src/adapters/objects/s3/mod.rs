@@ -24,7 +24,7 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::config::S3;
+use crate::config::{S3, host_and_port};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use copy::Original;
@@ -65,7 +65,7 @@ impl Bucket {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        let host = config.endpoint.as_ref().map_or_else(|| "Amazon S3".to_owned(), host);
+        let host = config.endpoint.as_ref().map_or_else(|| "Amazon S3".to_owned(), host_and_port);
         Ok(Self { client: client(config, http).await?, name: name.to_owned(), host })
     }
 
@@ -133,12 +133,6 @@ async fn client(config: &S3, http: SharedHttpClient) -> Result<Client> {
         builder = builder.endpoint_url(endpoint.as_str());
     }
     Ok(Client::from_conf(builder.build()))
-}
-
-/// The host of a URL, with the port where one is written.
-fn host(url: &url::Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// How long a part of so many bytes may take: a slow line is no failure, and one that stands still is noticed otherwise.

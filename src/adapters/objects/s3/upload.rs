@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{Bucket, letting_go, patience, slow_answer};
 use crate::adapters::objects::from_io;
+use crate::adapters::objects::sum::hex;
 use crate::error::{Error, ErrorKind, Result};
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -276,10 +277,6 @@ async fn read_part(input: &mut (impl AsyncRead + Unpin), size: u64, hash: &mut S
         hash.update(&part[before..]);
     }
     Ok(part.freeze())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn part_number(number: u32) -> i32 {

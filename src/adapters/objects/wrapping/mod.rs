@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, BufReader, ReadBuf};
 
 use self::layer::Layer;
 use super::from_io;
-use crate::adapters::postgres::archive::not_an_archive;
+use crate::adapters::postgres::archive::{MAGIC, not_an_archive};
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -90,7 +90,7 @@ pub async fn unwrap(input: impl AsyncRead + Send + Unpin + 'static, keys: &[Secr
         let kind = Kind::of(&head);
         let rest = io::Cursor::new(head.clone()).chain(inner);
         let Some(kind) = kind else {
-            if !head.starts_with(b"PGDMP") {
+            if !head.starts_with(MAGIC) {
                 return Err(inside(&wrappings, not_an_archive(&head)));
             }
             return Ok(Unwrapped { inner: Box::new(rest), wrappings });

@@ -8,7 +8,8 @@ use chrono::{NaiveDate, NaiveDateTime};
 use super::bytes::{ByteReader, decode};
 use crate::error::{Error, ErrorKind, Result};
 
-const MAGIC: &[u8; 5] = b"PGDMP";
+/// What an archive begins with.
+pub const MAGIC: &[u8; 5] = b"PGDMP";
 
 /// The two forms of archive that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use copy_statement::CopyStatement;
 pub use entry::{Entry, Section};
 pub(in crate::adapters) use header::not_an_archive;
-pub use header::{Format, FormatVersion, Header};
+pub use header::{Format, FormatVersion, Header, MAGIC};
 pub use kind::EntryKind;
 pub use whole::Checked;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use super::{Archive, Format};
+use super::{Archive, Format, MAGIC};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first try to read the table of contents; each later one has twice as much.
@@ -79,7 +79,7 @@ impl Walk {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let Place::Head { gathered, next_try } = &mut self.place else { return self.blocks(bytes) };
         gathered.extend_from_slice(bytes);
-        let is_other = gathered.len() > 512 && !gathered.starts_with(b"PGDMP");
+        let is_other = gathered.len() > 512 && !gathered.starts_with(MAGIC);
         if gathered.len() < *next_try && !is_other {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Walk {
         let Place::Head { gathered, .. } = &mut self.place else { return Ok(()) };
         let mut input = Gathered { rest: gathered, wanted_more: false };
         let read = Archive::parse_head(PathBuf::new(), Format::Custom, &mut input);
-        let is_short = input.wanted_more && gathered.starts_with(b"PGDMP");
+        let is_short = input.wanted_more && gathered.starts_with(MAGIC);
         let (archive, head) = match read {
             Err(_) if is_short && !is_all && gathered.len() < LONGEST_TOC => return Ok(()),
             read => read?,
