@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Busy,
     /// The process was asked to stop, or died, in the middle.
     Interrupted,
+    /// An operator cancelled it.
+    Cancelled,
     /// Everything else: a file that cannot be written, a bug.
     Internal,
 }
@@ -66,6 +68,7 @@ impl ErrorKind {
             Self::Rejected => "rejected",
             Self::Busy => "busy",
             Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }
     }

@@ -66,6 +66,8 @@ pub enum Stage {
     BackupPush,
     /// The warehouse's schema into another database; beside the night.
     SchemaExport,
+    /// Somebody is told that something happened to a run: its own queue, no lock, no row in the ledger.
+    Event,
 }
 
 impl Stage {
@@ -77,14 +79,25 @@ impl Stage {
         Self::Notification,
     ];
 
-    /// All that has a queue.
-    pub const ALL: [Self; 6] = [
+    /// What an operator may start: the night from each of its stages on, and the jobs beside it.
+    pub const STARTED: [Self; 6] = [
         Self::FullReplication,
         Self::IncrementalReplication,
         Self::LearningContentReplication,
         Self::Notification,
         Self::BackupPush,
         Self::SchemaExport,
+    ];
+
+    /// All that has a queue.
+    pub const ALL: [Self; 7] = [
+        Self::FullReplication,
+        Self::IncrementalReplication,
+        Self::LearningContentReplication,
+        Self::Notification,
+        Self::BackupPush,
+        Self::SchemaExport,
+        Self::Event,
     ];
 
     /// Whether it is a part of the night, and not a job beside it.
@@ -96,7 +109,7 @@ impl Stage {
     /// Whether nothing else may be at work on the warehouse meanwhile. A push only reads the source: no night waits for it, and it waits for none.
     #[must_use]
     pub fn needs_warehouse(self) -> bool {
-        self != Self::BackupPush
+        !matches!(self, Self::BackupPush | Self::Event)
     }
 
     /// The name on the command line, in the ledger and in logs.
@@ -109,6 +122,7 @@ impl Stage {
             Self::Notification => "notification",
             Self::BackupPush => "backup-push",
             Self::SchemaExport => "schema-export",
+            Self::Event => "event",
         }
     }
 
@@ -122,6 +136,7 @@ impl Stage {
             Self::Notification => "Notification queue",
             Self::BackupPush => "Dump and push queue",
             Self::SchemaExport => "Schema export queue",
+            Self::Event => "Event queue",
         }
     }
 }
@@ -136,10 +151,9 @@ impl FromStr for Stage {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|stage| stage.name() == text)
-            .ok_or_else(|| format!("unknown stage {text:?}: one of {}", Self::ALL.map(Self::name).join(", ")))
+        Self::STARTED.into_iter().find(|stage| stage.name() == text).ok_or_else(|| {
+            format!("unknown stage {text:?}: one of {}", Self::STARTED.map(Self::name).join(", "))
+        })
     }
 }
 

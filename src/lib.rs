@@ -5,7 +5,7 @@
 //! 2. orchestration: `jobs`;
 //! 3. capabilities, which know no sibling: `replication`, `vault`;
 //! 4. adapters, one outside thing each: `adapters`;
-//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `clock`, `telemetry`.
+//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `notice`, `clock`, `telemetry`.
 
 pub mod adapters;
 pub mod cli;
@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod ids;
 pub mod jobs;
+pub mod notice;
 pub mod outcome;
 pub mod replication;
 pub mod telemetry;

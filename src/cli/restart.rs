@@ -28,7 +28,7 @@ Examples:
   nightferry restart backup-push                 A dump of the source into the bucket";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
-    PossibleValuesParser::new(Stage::ALL.map(Stage::name)).try_map(|name| name.parse::<Stage>())
+    PossibleValuesParser::new(Stage::STARTED.map(Stage::name)).try_map(|name| name.parse::<Stage>())
 }
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {

@@ -175,7 +175,7 @@ async fn free_run(queues: &Queues, stage: Stage) -> Result<RunId> {
     loop {
         let run = RunId::of(stage, instant);
         let mut taken = false;
-        for stage in Stage::ALL {
+        for stage in Stage::STARTED {
             taken |= queues.exists(&Job::first(run.clone(), stage, Origin::Restart)).await?;
         }
         if !taken {

@@ -39,6 +39,8 @@ pub(super) fn real() -> Stages {
                 Stage::Notification => replication::notify::run(&config, &recorder).await,
                 Stage::BackupPush => Box::pin(vault::push::run(&config, &recorder)).await,
                 Stage::SchemaExport => Box::pin(replication::schema_export::run(&config, &recorder)).await,
+                // No stage: it is told without a lock and without a row in the ledger.
+                Stage::Event => Ok(()),
             }
         }
         .boxed()

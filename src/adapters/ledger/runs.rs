@@ -102,7 +102,8 @@ pub struct StageRow {
 
 /// The names of the stages that are kept apart by the lock that keeps this one apart.
 fn under_one_lock(stage: Stage) -> Vec<&'static str> {
-    let others = Stage::ALL.into_iter().filter(|other| other.needs_warehouse() == stage.needs_warehouse());
+    let others =
+        Stage::STARTED.into_iter().filter(|other| other.needs_warehouse() == stage.needs_warehouse());
     others.map(Stage::name).collect()
 }
 

@@ -7,6 +7,7 @@ use ulid::Ulid;
 
 use crate::adapters::ledger::Origin;
 use crate::ids::{RunId, Stage};
+use crate::notice::Notice;
 
 /// One try of one stage of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +25,25 @@ pub struct Job {
     /// An earlier delivery of this try may have died in the middle of its work.
     #[serde(default)]
     pub interrupted: bool,
+    /// How often a worker died over this stage of this run.
+    #[serde(default)]
+    pub deaths: u32,
+    /// What is to be told, where that is the job: of [`Stage::Event`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
 }
 
 impl Job {
     /// The first job of a stage.
     #[must_use]
     pub fn first(run: RunId, stage: Stage, origin: Origin) -> Self {
-        Self { run, stage, seq: 1, attempt: 1, origin, interrupted: false }
+        Self { run, stage, seq: 1, attempt: 1, origin, interrupted: false, deaths: 0, notice: None }
+    }
+
+    /// The job that tells of something that happened.
+    #[must_use]
+    pub fn telling(run: RunId, origin: Origin, notice: Notice) -> Self {
+        Self { notice: Some(notice), ..Self::first(run, Stage::Event, origin) }
     }
 
     /// The job that follows on the same stage.
@@ -49,7 +62,10 @@ impl Job {
     /// job exists once however often it is pushed.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}.{}.{}", self.run, self.stage, self.seq)
+        match &self.notice {
+            Some(notice) => format!("{}.{}", notice.id(), self.seq),
+            None => format!("{}.{}.{}", self.run, self.stage, self.seq),
+        }
     }
 
     /// The name in the form that both stores take.

@@ -95,7 +95,7 @@ impl Queues {
     /// # Errors
     /// The store cannot be reached.
     pub async fn is_alive(&self, run: &RunId) -> Result<bool> {
-        for stage in Stage::ALL {
+        for stage in Stage::STARTED {
             if self.jobs(stage).await?.iter().any(|queued| &queued.job.run == run && queued.status.is_open())
             {
                 return Ok(true);
