@@ -32,6 +32,20 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     recorder.step("notify", tell_all(&webhooks, endpoints, recorder)).await
 }
 
+/// STUB
+pub fn is_wanted(_config: &Config, _event: crate::notice::Event) -> bool {
+    false
+}
+/// STUB
+pub async fn tell(
+    _config: &Config,
+    _run: &RunId,
+    _notice: &crate::notice::Notice,
+    _ledger: Option<&crate::adapters::ledger::Ledger>,
+) -> (Vec<String>, Result<()>) {
+    (Vec::new(), Ok(()))
+}
+
 async fn tell_all(webhooks: &Webhooks, endpoints: &[Endpoint], recorder: &Recorder) -> Result<()> {
     let (ledger, run) = (recorder.ledger(), recorder.run());
     let report = Report::new(run, ledger.stages_of(run).await?);
@@ -43,7 +57,7 @@ async fn tell_all(webhooks: &Webhooks, endpoints: &[Endpoint], recorder: &Record
         .collect();
     let report = &report;
     let results = join_all(untold.iter().map(|(hash, endpoint)| async move {
-        tell(webhooks, endpoint, report).await?;
+        tell_one(webhooks, endpoint, report).await?;
         ledger.record_delivery(run, hash).await
     }));
     let failures = results.await.into_iter().filter_map(Result::err).collect();
@@ -51,7 +65,7 @@ async fn tell_all(webhooks: &Webhooks, endpoints: &[Endpoint], recorder: &Record
 }
 
 /// Tells one endpoint, trying again where that may help.
-async fn tell(webhooks: &Webhooks, endpoint: &Endpoint, report: &Report) -> Result<()> {
+async fn tell_one(webhooks: &Webhooks, endpoint: &Endpoint, report: &Report) -> Result<()> {
     let mut attempt = 1;
     loop {
         let error = match webhooks.post(endpoint, report).await {
