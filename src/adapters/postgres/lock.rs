@@ -20,9 +20,11 @@ use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 
-/// The keys, the same for every version: "nightfer" and "nightpsh" in ASCII. The number after each is that of its writers' lock; see [`super::fence`].
+/// The keys, the same for every version: "nightfer" and "nightpsh" in ASCII.
 const WAREHOUSE: i64 = 0x6e69_6768_7466_6572;
 const PUSHES: i64 = 0x6e69_6768_7470_7368;
+/// Of each, with this added, that of its writers: the capital letter. See [`super::fence`].
+const WRITERS: i64 = -0x20;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const PING_EVERY: Duration = Duration::from_secs(3);
 /// A healthy server answers a ping in milliseconds; one that is silent for so long is as good as gone.
@@ -79,7 +81,7 @@ impl WarehouseLock {
         // 63 bytes are shown, so the short things come first.
         let name = format!("nightferry {} {holder}", clock::now().format("%H:%MZ"));
         session.execute(&format!("set application_name = {}", literal(&name))).await?;
-        let fence = Fence::put(&mut session, key + 1).await?;
+        let fence = Fence::put(&mut session, key + WRITERS).await?;
         fence.clear(&mut session, CLEAR_TIMEOUT).await?;
         Ok(Self { session, key, fence, database: database.clone() })
     }
