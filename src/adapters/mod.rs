@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod ledger;
+pub mod mail;
 pub mod objects;
 pub mod postgres;
 pub mod process;
