@@ -8,3 +8,4 @@ pub mod postgres;
 pub mod process;
 pub mod queue;
 pub mod sealing;
+pub mod sentry;

@@ -16,6 +16,7 @@ mod s3;
 mod scalingo;
 mod schema_export;
 mod secret;
+mod sentry;
 mod services;
 
 pub use backup::{Backup, BackupSource, ObjectUrl, Push};
@@ -33,6 +34,7 @@ pub use scalingo::Scalingo;
 pub use schema_export::SchemaExport;
 pub use secret::Secret;
 pub(crate) use secret::without_credentials;
+pub use sentry::Sentry;
 pub use services::{Content, Log, LogFormat, Web};
 
 use url::Url;
