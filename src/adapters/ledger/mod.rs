@@ -1,5 +1,6 @@
 //! The ledger: nightferry's own schema in the warehouse, and the recorder through which stages write to it.
 
+mod accounts;
 mod backups;
 mod content;
 mod deliveries;
@@ -11,6 +12,7 @@ mod source_columns;
 mod store;
 mod written;
 
+pub use accounts::{Failure, RunAccount, StageAccount};
 pub use backups::{PushedBackup, SourceBackup};
 pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
