@@ -51,6 +51,7 @@ mod settled;
 mod standby;
 mod support;
 mod three_nights;
+mod told;
 mod verify_command;
 mod verify_incremental;
 mod workers;
