@@ -13,31 +13,13 @@ use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
 use tokio_util::sync::CancellationToken;
 
-use crate::queue_chain::{Act, Chain, statuses, warehouse};
+use crate::queue_chain::{Act, Chain, on_each_store, statuses, warehouse};
 use crate::support::{RedisServer, TestNight, until};
 
 use Stage::{
     FullReplication as Full, IncrementalReplication as Incremental, LearningContentReplication as Content,
     Notification as Notify,
 };
-
-/// Every scenario, on each store.
-macro_rules! on_each_store {
-    ($($scenario:ident)*) => {
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $scenario() {
-                super::$scenario(super::Chain::on_redis().await).await;
-            })*
-        }
-        mod on_a_file {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $scenario() {
-                super::$scenario(super::Chain::on_a_file().await).await;
-            })*
-        }
-    };
-}
 
 on_each_store! {
     the_four_stages_run_in_order_once

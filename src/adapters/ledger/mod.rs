@@ -18,7 +18,7 @@ pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use increments::{OpenBound, Progress, claim, record_progress};
 pub use recorder::Recorder;
-pub use runs::{Origin, RunRow, StageRow, Status};
+pub use runs::{LastStage, Origin, RunRow, StageRow, Status};
 pub use source_columns::source_columns_of;
 pub use store::{Disposition, Ledger};
 pub use written::Written;

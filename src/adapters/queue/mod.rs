@@ -6,6 +6,7 @@
 //! them; a newer version of the library has to pass the queue scenarios in `tests/` first.
 
 mod job;
+mod marks;
 mod patient;
 mod redis;
 mod serve;
@@ -23,12 +24,16 @@ use sqlx::SqlitePool;
 pub use job::{Delivery, Job, JobStatus, QueuedJob};
 pub use serve::{Handler, STOP_LIMIT};
 
-use patient::Patient;
+use patient::{Patience, Patient};
 
 use crate::clock;
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::ids::{RunId, Stage};
+
+/// A worker that starts while Redis is away tries again after this.
+const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 
 /// The queues. Cloning is cheap.
 #[derive(Clone)]
@@ -41,13 +46,33 @@ enum Place {
 }
 
 impl Queues {
-    /// Opens the queues that the configuration names.
+    /// Opens the queues that the configuration names, for a command.
     ///
     /// # Errors
     /// Redis cannot be reached or refuses the password, or the file cannot be written.
     pub async fn open(config: &config::Queue) -> Result<Self> {
+        Self::connect(config, Patience::Command).await
+    }
+
+    /// Opens them for a worker, which waits for a Redis that is away, then and later.
+    ///
+    /// # Errors
+    /// Redis refuses the password, or the file cannot be written.
+    pub async fn open_for_worker(config: &config::Queue) -> Result<Self> {
+        loop {
+            match Self::connect(config, Patience::Worker).await {
+                Err(error) if error.kind() == ErrorKind::Connection => {
+                    tracing::warn!(error.message = %error, hint = error.operator_hint(), "{}", events::QUEUE_AWAY);
+                    tokio::time::sleep(CONNECT_AGAIN).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn connect(config: &config::Queue, patience: Patience) -> Result<Self> {
         Ok(Self(match &config.redis_url {
-            Some(url) => Place::Redis(Patient::connect(url).await?),
+            Some(url) => Place::Redis(Patient::connect(url, patience).await?),
             None => Place::File(sqlite::open(&config.file).await?),
         }))
     }
@@ -88,6 +113,50 @@ impl Queues {
         };
         jobs.sort_by(|left, right| (&left.job.run, left.job.seq).cmp(&(&right.job.run, right.job.seq)));
         Ok(jobs)
+    }
+
+    /// The job of this name, as the logs print it.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn find(&self, id: &str) -> Result<Option<QueuedJob>> {
+        for stage in Stage::ALL {
+            let mut jobs = self.jobs(stage).await?.into_iter();
+            if let Some(found) = jobs.find(|queued| queued.job.id() == id) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a job with all that is known of it, also one that has ended: it can be pushed again. Says whether it is
+    /// gone; one that is in the hands of a worker is left alone.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn remove(&self, job: &Job) -> Result<bool> {
+        let id = job.ulid().to_string();
+        let gone = match &self.0 {
+            Place::Redis(connection) => redis::remove(connection, job.stage, &id).await?,
+            Place::File(pool) => sqlite::remove(pool, &id).await?,
+        };
+        if gone {
+            self.no_more_to_cancel(job).await?;
+        }
+        Ok(gone)
+    }
+
+    /// Ends a job that nobody has taken, as failed for this reason; it stays on record, so that nobody pushes it again. Says
+    /// whether that was in time.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn withdraw(&self, job: &Job, why: &str) -> Result<bool> {
+        let (id, result) = (job.ulid().to_string(), serde_json::json!({ "Err": why }).to_string());
+        match &self.0 {
+            Place::Redis(connection) => redis::withdraw(connection, job.stage, &id, &result).await,
+            Place::File(pool) => sqlite::withdraw(pool, &id, &result).await,
+        }
     }
 
     /// Whether a run has a job that is waiting or at work.
