@@ -22,8 +22,9 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How often a worker says that it is alive, and after how many silences its job is given to another one: 30 s.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const MISSED_HEARTBEATS: usize = 6;
-pub(super) const DEAD_AFTER: Duration = HEARTBEAT.saturating_mul(6);
-const _: () = assert!(DEAD_AFTER.as_secs() == HEARTBEAT.as_secs() * MISSED_HEARTBEATS as u64);
+
+/// A worker that was not seen for so long has died.
+pub(super) const DEAD_AFTER: Duration = HEARTBEAT.saturating_mul(MISSED_HEARTBEATS as u32);
 
 type Polled<S> = PollWith<S, IntervalStrategy>;
 
