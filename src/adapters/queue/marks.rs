@@ -71,7 +71,9 @@ impl Queues {
     /// # Errors
     /// The store cannot be reached.
     pub async fn find(&self, id: &str) -> Result<Option<QueuedJob>> {
-        for stage in Stage::ALL {
+        // The name of an event's job has the stage in it that the event is of.
+        let may_be_of = |stage: &Stage| *stage == Stage::Event || id.contains(stage.name());
+        for stage in Stage::ALL.into_iter().filter(may_be_of) {
             let mut jobs = self.jobs(stage).await?.into_iter();
             if let Some(found) = jobs.find(|queued| queued.job.id() == id) {
                 return Ok(Some(found));
