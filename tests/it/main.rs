@@ -40,6 +40,7 @@ mod publish_choice;
 mod publish_locks;
 mod queue;
 mod queue_chain;
+mod queue_commands;
 mod queue_marks;
 mod readers;
 mod reconcile;
