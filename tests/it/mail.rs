@@ -160,3 +160,26 @@ async fn the_stage_mails_a_success_to_those_who_asked_and_the_ledger_knows() {
         Ledger::open(&warehouse).await.unwrap().deliveries(&format!("{run}_succeeded")).await.unwrap();
     assert_eq!(known.len(), 1);
 }
+
+#[tokio::test]
+async fn a_check_says_whether_the_server_takes_mail_and_sends_none() {
+    let night = TestNight::new().await;
+    let server = SmtpServer::start(Smtp::Login).await;
+    for (password, is_right) in [(SmtpServer::PASSWORD, true), ("wr0ng", false)] {
+        let own = server.variables();
+        let mut extra: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        extra.extend([("MAIL_TO", "data@b.example"), ("SMTP_USERNAME", "me"), ("SMTP_PASSWORD", password)]);
+        let output = night.binary(&["check"], &extra).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(!is_right)), "{text}");
+        let expected = if is_right {
+            "\n  SMTP_HOST: 127.0.0.1 takes mail for data@b.example\n"
+        } else {
+            "\n    hint: check SMTP_USERNAME and SMTP_PASSWORD\n"
+        };
+        assert!(text.contains(expected) && !text.contains("wr0ng"), "{text}");
+        assert!(text.contains("Beside the night, this would fail:\n  SMTP_HOST: ") != is_right, "{text}");
+    }
+    assert!(server.received().is_empty());
+    assert!(server.commands().iter().all(|command| !command.starts_with("MAIL")));
+}
