@@ -25,7 +25,8 @@ async fn end_the_lock(night: &TestNight, holder: &str) {
     );
     assert_eq!(night.warehouse.one(&end).await, "1");
     let gone = format!("select count(*) from pg_stat_activity where application_name like '%{holder}'");
-    until("the end of the lock's session", async || (night.warehouse.one(&gone).await == "0").then_some(())).await;
+    until("the end of the lock's session", async || (night.warehouse.one(&gone).await == "0").then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +53,8 @@ async fn a_session_that_is_left_of_the_holder_before_is_ended_in_the_middle_of_i
     zombie.execute("begin; insert into written values ('zombie')").await.unwrap();
     let mut busy = lost.database().connect().await.unwrap();
     let busy = tokio::spawn(async move { busy.execute("insert into written select pg_sleep(600)").await });
-    let sleeps = "select count(*) from pg_stat_activity where query like '%pg_sleep(600)' and state = 'active'";
+    let sleeps =
+        "select count(*) from pg_stat_activity where query like '%pg_sleep(600)' and state = 'active'";
     until("the long statement", async || (night.warehouse.one(sleeps).await == "1").then_some(())).await;
     end_the_lock(&night, "the first").await;
 

@@ -22,7 +22,11 @@ fn run() -> RunId {
 }
 
 /// An open run of which the ledger has this stage with this end, and the queue nothing.
-async fn open_run(chain: &Chain, origin: Origin, stage: Option<(Stage, Option<(Status, ErrorKind)>)>) -> Ledger {
+async fn open_run(
+    chain: &Chain,
+    origin: Origin,
+    stage: Option<(Stage, Option<(Status, ErrorKind)>)>,
+) -> Ledger {
     let ledger = Ledger::open(&warehouse(chain)).await.unwrap();
     ledger.begin_run(&run(), origin, "host-1").await.unwrap();
     if let Some((stage, end)) = stage {
