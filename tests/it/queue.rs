@@ -13,31 +13,13 @@ use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
 use tokio_util::sync::CancellationToken;
 
-use crate::queue_chain::{Act, Chain, statuses, warehouse};
+use crate::queue_chain::{Act, Chain, on_each_store, statuses, warehouse};
 use crate::support::{RedisServer, TestNight, until};
 
 use Stage::{
     FullReplication as Full, IncrementalReplication as Incremental, LearningContentReplication as Content,
     Notification as Notify,
 };
-
-/// Every scenario, on each store.
-macro_rules! on_each_store {
-    ($($scenario:ident)*) => {
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $scenario() {
-                super::$scenario(super::Chain::on_redis().await).await;
-            })*
-        }
-        mod on_a_file {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $scenario() {
-                super::$scenario(super::Chain::on_a_file().await).await;
-            })*
-        }
-    };
-}
 
 on_each_store! {
     the_four_stages_run_in_order_once
@@ -248,8 +230,8 @@ async fn a_job_whose_worker_died_comes_back_and_is_not_run_again(chain: Chain) {
 
 /// Ends the session that holds the warehouse.
 async fn let_go_of_the_warehouse(chain: &Chain) {
-    let holder = "select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-                  where locktype = 'advisory' and granted and datname = current_database()";
+    let holder = "select pg_terminate_backend(pid) from pg_stat_activity
+                  where datname = current_database() and application_name like 'nightferry __:__Z %'";
     chain.night.warehouse.execute(holder).await;
 }
 

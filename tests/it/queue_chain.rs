@@ -19,6 +19,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{RedisServer, TestNight, until};
 
+/// Every scenario, on each store.
+macro_rules! on_each_store {
+    ($($scenario:ident)*) => {
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $scenario() {
+                super::$scenario(crate::queue_chain::Chain::on_redis().await).await;
+            })*
+        }
+        mod on_a_file {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $scenario() {
+                super::$scenario(crate::queue_chain::Chain::on_a_file().await).await;
+            })*
+        }
+    };
+}
+
+pub(crate) use on_each_store;
+
 /// What a small stage does when its turn comes; when nothing is left to do, it succeeds.
 #[derive(Clone)]
 pub(crate) enum Act {

@@ -127,6 +127,12 @@ pub struct QueuedJob {
     pub not_before: Option<DateTime<Utc>>,
     /// What went wrong.
     pub error: Option<String>,
+    /// The worker that has it in hand, or had it last.
+    pub held_by: Option<String>,
+    /// When that worker took it.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub done_at: Option<DateTime<Utc>>,
 }
 
 /// The error text in a stored result, `{"Err": "AbortError: ..."}`.

@@ -1,7 +1,6 @@
 //! The worker loops: one per queue, supervised here, since the library's own monitor restarts without a pause, under
 //! the same name, or not at all.
 
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use apalis_core::worker::context::WorkerContext;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -33,9 +33,48 @@ pub type Handler = Arc<dyn Fn(Delivery) -> BoxFuture<'static, Result<()>> + Send
 pub const STOP_LIMIT: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_secs(1);
 const LOOK_FOR_STRANDED_EVERY: Duration = Duration::from_secs(5);
+const LOOK_FOR_PAUSES_EVERY: Duration = Duration::from_millis(500);
 
 /// Whether a queue has a job at work.
 type Busy = Arc<AtomicBool>;
+
+/// The queues that are paused, as they were seen last; none before they were seen at all.
+type Paused = watch::Receiver<Option<Vec<Stage>>>;
+
+/// Why a worker ended.
+enum End {
+    /// Its queue is paused. It may have taken a job that it did not begin, delivered before or not.
+    Paused { redelivered: bool },
+    /// Something went wrong, or it was asked to stop.
+    Other(String),
+}
+
+/// What the worker of a queue is built with.
+#[derive(Clone)]
+struct Surroundings {
+    stage: Stage,
+    handler: Handler,
+    busy: Busy,
+    paused: Paused,
+    stop: CancellationToken,
+}
+
+impl Surroundings {
+    fn is_paused(&self) -> bool {
+        self.paused.borrow().as_ref().is_some_and(|paused| paused.contains(&self.stage))
+    }
+
+    /// Comes back once the queue is known to be paused, or not to be.
+    async fn wait_until_paused(&self, wanted: bool) {
+        let is_so = |paused: &Option<Vec<Stage>>| {
+            paused.as_ref().is_some_and(|paused| paused.contains(&self.stage) == wanted)
+        };
+        if self.paused.clone().wait_for(is_so).await.is_err() {
+            // Nobody looks any more: all is about to end.
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 impl Queues {
     /// Serves the queues, one job of each at a time, until `stop`. A worker that dies is built again under a new
@@ -44,9 +83,17 @@ impl Queues {
     /// will be delivered again.
     pub async fn serve(&self, handler: Handler, stop: CancellationToken) {
         let mut loops = JoinSet::new();
+        let (seen, paused) = watch::channel(None);
+        loops.spawn(self.clone().look_for_pauses(seen, stop.clone()));
         let queues = Stage::ALL.map(|stage| (stage, Busy::default()));
         for (stage, busy) in &queues {
-            loops.spawn(self.clone().serve_queue(*stage, handler.clone(), busy.clone(), stop.clone()));
+            loops.spawn(self.clone().serve_queue(Surroundings {
+                stage: *stage,
+                handler: handler.clone(),
+                busy: busy.clone(),
+                paused: paused.clone(),
+                stop: stop.clone(),
+            }));
         }
         let ended = async { while loops.join_next().await.is_some() {} };
         let limit = async {
@@ -65,63 +112,154 @@ impl Queues {
         }
     }
 
-    async fn serve_queue(self, stage: Stage, handler: Handler, busy: Busy, stop: CancellationToken) {
-        let process = Ulid::generate();
+    /// Sees which queues are paused; while the store does not answer, they stay as they were.
+    async fn look_for_pauses(self, seen: watch::Sender<Option<Vec<Stage>>>, stop: CancellationToken) {
+        let look = async {
+            loop {
+                if let Ok(paused) = self.paused().await {
+                    seen.send_if_modified(|before| {
+                        let changed = before.as_ref() != Some(&paused);
+                        *before = Some(paused);
+                        changed
+                    });
+                }
+                tokio::time::sleep(LOOK_FOR_PAUSES_EVERY).await;
+            }
+        };
+        stop.run_until_cancelled(look).await;
+    }
+
+    async fn serve_queue(self, around: Surroundings) {
+        let (process, stage, stop) = (Ulid::generate(), around.stage, around.stop.clone());
         for build in 1_u32.. {
+            if stop.run_until_cancelled(around.wait_until_paused(false)).await.is_none() {
+                return;
+            }
             let name = format!("{}-{process}-{stage}-{build}", host_name());
-            let life = self.serve_once(stage, &name, handler.clone(), &busy, stop.clone());
-            let outcome =
-                AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|_| "it panicked".to_owned());
+            let life = self.serve_once(&name, &around);
+            let end = AssertUnwindSafe(life).catch_unwind().await;
             // What that life was at went with it.
-            busy.store(false, Ordering::SeqCst);
+            around.busy.store(false, Ordering::SeqCst);
             if stop.is_cancelled() {
                 return;
             }
-            tracing::warn!(
-                queue = stage.queue_name(),
-                reason = outcome,
-                "the worker of a queue is built again"
-            );
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = stop.cancelled() => return,
+            let reason = match end {
+                Ok(End::Paused { redelivered }) => match self.give_back(stage, &name, redelivered).await {
+                    Ok(()) => continue,
+                    Err(error) => error.to_string(),
+                },
+                Ok(End::Other(reason)) => reason,
+                Err(_) => "it panicked".to_owned(),
+            };
+            tracing::warn!(queue = stage.queue_name(), reason, "the worker of a queue is built again");
+            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                return;
             }
         }
     }
 
+    /// Puts back what a worker took and did not begin, since its queue is paused. It is not waited for that the worker is
+    /// missed: that would count as a delivery.
+    async fn give_back(&self, stage: Stage, worker: &str, redelivered: bool) -> Result<()> {
+        match &self.0 {
+            Place::Redis(connection) => redis::give_back(connection, stage, worker, redelivered).await,
+            Place::File(pool) => sqlite::give_back(pool, worker).await,
+        }
+    }
+
     /// One worker's life; says what ended it.
-    async fn serve_once(
-        &self,
-        stage: Stage,
-        name: &str,
-        handler: Handler,
-        busy: &Busy,
-        stop: CancellationToken,
-    ) -> String {
+    async fn serve_once(&self, name: &str, around: &Surroundings) -> End {
+        let (stage, busy) = (around.stage, &around.busy);
         let store = match &self.0 {
             Place::Redis(connection) => redis::store(connection, stage),
             Place::File(pool) => sqlite::store(pool, stage),
         };
         let context = WorkerContext::new(name);
-        let mut running = start(store, &context, handler, busy.clone(), stop.clone());
+        let (slipped, mut slips) = mpsc::channel(1);
+        let mut running = self.start(store, &context, around, slipped);
         let stop_idle = async {
-            stop.cancelled().await;
+            around.stop.cancelled().await;
             if !busy.load(Ordering::SeqCst) {
                 let _ = context.stop();
             }
             std::future::pending::<()>().await;
         };
+        let pause_idle = async {
+            loop {
+                around.wait_until_paused(true).await;
+                if !busy.load(Ordering::SeqCst) {
+                    let _ = context.stop();
+                }
+                around.wait_until_paused(false).await;
+            }
+        };
         tokio::select! {
             biased;
             ended = &mut running => match ended {
-                Ok(()) => "it ended by itself".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(()) if context.is_stopped() => End::Paused { redelivered: false },
+                Ok(()) => End::Other("it ended by itself".to_owned()),
+                Err(error) => End::Other(error.to_string()),
             },
+            Some(redelivered) = slips.recv() => End::Paused { redelivered },
             () = self.stranded(stage, &context, busy) => {
-                "a job was handed to it and never arrived".to_owned()
+                End::Other("a job was handed to it and never arrived".to_owned())
             }
-            () = stop_idle => String::new(),
+            () = stop_idle => End::Other(String::new()),
+            () = pause_idle => End::Other(String::new()),
         }
+    }
+
+    /// A worker at work.
+    fn start(
+        &self,
+        store: Store,
+        context: &WorkerContext,
+        around: &Surroundings,
+        slipped: mpsc::Sender<bool>,
+    ) -> BoxFuture<'static, std::result::Result<(), WorkerError>> {
+        let (queues, worker, around) = (self.clone(), context.clone(), around.clone());
+        let handle = move |value: Value, earlier: Earlier| {
+            let (queues, worker, around, slipped) =
+                (queues.clone(), worker.clone(), around.clone(), slipped.clone());
+            async move {
+                let redelivered = earlier.redelivered(worker.name());
+                // The last look: once a queue is paused, no job of it begins.
+                if queues.is_paused(around.stage).await.unwrap_or(false) {
+                    let _ = slipped.send(redelivered).await;
+                    return std::future::pending().await;
+                }
+                around.busy.store(true, Ordering::SeqCst);
+                let result = queues.deliver(value, redelivered, &around.handler).await;
+                around.busy.store(false, Ordering::SeqCst);
+                if around.stop.is_cancelled() || around.is_paused() {
+                    // Told from here, and not while the handler was at work: a worker that is stopping does not finish
+                    // the heartbeat it is in, and that may hold what the handler waits for.
+                    let _ = worker.stop();
+                }
+                result
+            }
+        };
+        WorkerBuilder::new(context).backend(store).concurrency(1).build(handle).run().boxed()
+    }
+
+    async fn deliver(
+        &self,
+        value: Value,
+        redelivered: bool,
+        handler: &Handler,
+    ) -> std::result::Result<String, BoxDynError> {
+        let result = match understand(value) {
+            Ok(job) => {
+                let result = handler(Delivery { job: job.clone(), redelivered }).await;
+                if let Err(error) = self.no_more_to_cancel(&job).await {
+                    tracing::debug!(error.message = %error, "a mark of a job that has ended stays");
+                }
+                result
+            }
+            Err(error) => Err(error),
+        };
+        // Only this kind of error keeps the library from trying again by its own rules.
+        result.map(|()| "ok".to_owned()).map_err(|error| AbortError::new(error.to_string()).into())
     }
 
     /// Comes back when the store believes a job to be in this worker's hands while nothing is at work: the answer to
@@ -145,48 +283,6 @@ fn at_work(queues: &[(Stage, Busy)]) -> Option<String> {
     let busy = queues.iter().filter(|(_, busy)| busy.load(Ordering::SeqCst));
     let names: Vec<&str> = busy.map(|(stage, _)| stage.queue_name()).collect();
     (!names.is_empty()).then(|| names.join(", "))
-}
-
-/// A worker at work.
-fn start(
-    store: Store,
-    context: &WorkerContext,
-    handler: Handler,
-    busy: Busy,
-    stop: CancellationToken,
-) -> BoxFuture<'static, std::result::Result<(), WorkerError>> {
-    let worker = context.clone();
-    let handle = move |value: Value, earlier: Earlier| {
-        let (handler, busy, worker, stop) = (handler.clone(), busy.clone(), worker.clone(), stop.clone());
-        async move {
-            busy.store(true, Ordering::SeqCst);
-            let result = deliver(value, earlier.redelivered(worker.name()), &handler).await;
-            busy.store(false, Ordering::SeqCst);
-            if stop.is_cancelled() {
-                // Told from here, and not while the handler was at work: a worker that is stopping does not finish
-                // the heartbeat it is in, and that may hold what the handler waits for.
-                let _ = worker.stop();
-            }
-            result
-        }
-    };
-    WorkerBuilder::new(context).backend(store).concurrency(1).build(handle).run().boxed()
-}
-
-fn deliver(
-    value: Value,
-    redelivered: bool,
-    handler: &Handler,
-) -> impl Future<Output = std::result::Result<String, BoxDynError>> + Send + use<> {
-    let work = understand(value).map(|job| handler(Delivery { job, redelivered }));
-    async move {
-        let result = match work {
-            Ok(work) => work.await,
-            Err(error) => Err(error),
-        };
-        // Only this kind of error keeps the library from trying again by its own rules.
-        result.map(|()| "ok".to_owned()).map_err(|error| AbortError::new(error.to_string()).into())
-    }
 }
 
 /// What a delivered job says about deliveries before this one.

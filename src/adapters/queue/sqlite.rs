@@ -6,14 +6,18 @@ use std::time::Duration;
 use apalis_core::task::Task;
 use apalis_sqlite::{Config, SqliteStorage};
 use chrono::DateTime;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::job::{JobStatus, QueuedJob, error_in};
-use super::store::{HEARTBEAT, MISSED_HEARTBEATS, Store};
+use super::store::{DEAD_AFTER, HEARTBEAT, MISSED_HEARTBEATS, Store};
 use super::understand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
+
+/// What operators said, beside the library's tables.
+const MARKS: &str = "create table if not exists nightferry_marks (
+    kind text not null, name text not null, set_at integer not null default (unixepoch()), primary key (kind, name))";
 
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +49,8 @@ async fn prepare(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     for attempt in 1.. {
         let prepared = async {
             sqlx::query("pragma journal_mode = wal").execute(pool).await?;
-            migrations.run(pool).await.map_err(sqlx::Error::from)
+            migrations.run(pool).await.map_err(sqlx::Error::from)?;
+            sqlx::query(MARKS).execute(pool).await.map(|_| ())
         };
         match prepared.await {
             // A folder that is not there will not come.
@@ -91,22 +96,105 @@ pub(super) async fn exists(pool: &SqlitePool, id: &str) -> Result<bool> {
         .map_err(|error| failed("cannot look for a job", error))
 }
 
+type Row = (Vec<u8>, String, i64, Option<String>, Option<String>, Option<i64>, Option<i64>);
+
 pub(super) async fn jobs(pool: &SqlitePool, stage: Stage) -> Result<Vec<QueuedJob>> {
-    let rows: Vec<(Vec<u8>, String, i64, Option<String>)> =
-        sqlx::query_as("select job, status, run_at, last_result from Jobs where job_type = ?")
-            .bind(stage.queue_name())
-            .fetch_all(pool)
-            .await
-            .map_err(|error| failed("cannot list the jobs", error))?;
-    let read = |(job, status, run_at, result): (Vec<u8>, String, i64, Option<String>)| {
-        Some(QueuedJob {
-            job: serde_json::from_slice(&job).ok().and_then(|value| understand(value).ok())?,
-            status: JobStatus::from_store(&status),
-            not_before: DateTime::from_timestamp(run_at, 0),
-            error: result.as_deref().and_then(error_in),
-        })
-    };
+    let rows: Vec<Row> = sqlx::query_as(
+        "select job, status, run_at, last_result, lock_by, lock_at, done_at from Jobs where job_type = ?",
+    )
+    .bind(stage.queue_name())
+    .fetch_all(pool)
+    .await
+    .map_err(|error| failed("cannot list the jobs", error))?;
     Ok(rows.into_iter().filter_map(read).collect())
+}
+
+fn read((job, status, run_at, result, held_by, taken_at, done_at): Row) -> Option<QueuedJob> {
+    let at = |seconds: Option<i64>| seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    Some(QueuedJob {
+        job: serde_json::from_slice(&job).ok().and_then(|value| understand(value).ok())?,
+        status: JobStatus::from_store(&status),
+        not_before: at(Some(run_at)),
+        error: result.as_deref().and_then(error_in),
+        held_by,
+        taken_at: at(taken_at),
+        done_at: at(done_at),
+    })
+}
+
+/// Whether no live worker has the job in hand: one that was not seen for as long as the parameter says has died.
+const NOT_IN_HAND: &str = "(status not in ('Queued', 'Running')
+    or not exists (select 1 from Workers where Workers.id = lock_by and last_seen > unixepoch() - ?))";
+
+fn dead_after() -> i64 {
+    DEAD_AFTER.as_secs().cast_signed()
+}
+
+/// Says whether the job is gone; one that is in hand is left alone.
+pub(super) async fn remove(pool: &SqlitePool, id: &str) -> Result<bool> {
+    sqlx::query(AssertSqlSafe(format!("delete from Jobs where id = ? and {NOT_IN_HAND}")))
+        .bind(id)
+        .bind(dead_after())
+        .execute(pool)
+        .await
+        .map_err(|error| failed("cannot remove a job", error))?;
+    exists(pool, id).await.map(|there| !there)
+}
+
+/// Says whether the job had not been taken, and will not be.
+pub(super) async fn withdraw(pool: &SqlitePool, id: &str, result: &str) -> Result<bool> {
+    sqlx::query(AssertSqlSafe(format!(
+        "update Jobs set status = 'Killed', last_result = ?, done_at = unixepoch()
+         where id = ? and status in ('Pending', 'Queued', 'Running') and {NOT_IN_HAND}"
+    )))
+    .bind(result)
+    .bind(id)
+    .bind(dead_after())
+    .execute(pool)
+    .await
+    .map(|done| done.rows_affected() > 0)
+    .map_err(|error| failed("cannot withdraw a job", error))
+}
+
+/// Puts back what this worker took and did not begin. How often it was delivered stays with it.
+pub(super) async fn give_back(pool: &SqlitePool, worker: &str) -> Result<()> {
+    sqlx::query(
+        "update Jobs set status = 'Pending', lock_by = null, lock_at = null
+         where lock_by = ? and status in ('Queued', 'Running')",
+    )
+    .bind(worker)
+    .execute(pool)
+    .await
+    .map(|_| ())
+    .map_err(|error| failed("cannot put a job back", error))
+}
+
+pub(super) async fn mark(pool: &SqlitePool, kind: &str, name: &str) -> Result<()> {
+    sqlx::query("insert into nightferry_marks (kind, name) values (?, ?) on conflict do nothing")
+        .bind(kind)
+        .bind(name)
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot set a mark", error))
+}
+
+pub(super) async fn unmark(pool: &SqlitePool, kind: &str, name: &str) -> Result<()> {
+    sqlx::query("delete from nightferry_marks where kind = ? and name = ?")
+        .bind(kind)
+        .bind(name)
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(|error| failed("cannot remove a mark", error))
+}
+
+pub(super) async fn marked(pool: &SqlitePool, kind: &str) -> Result<Vec<String>> {
+    sqlx::query_scalar("select name from nightferry_marks where kind = ?")
+        .bind(kind)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| failed("cannot read the marks", error))
 }
 
 fn failed(doing: &str, error: sqlx::Error) -> Error {

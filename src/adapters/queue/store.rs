@@ -22,6 +22,7 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How often a worker says that it is alive, and after how many silences its job is given to another one: 20 s, 25 at most.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const MISSED_HEARTBEATS: usize = 4;
+pub(super) const DEAD_AFTER: Duration = HEARTBEAT.saturating_mul(MISSED_HEARTBEATS as u32);
 
 type Polled<S> = PollWith<S, IntervalStrategy>;
 

@@ -11,6 +11,9 @@ const LONGEST_SENTENCE: usize = 120;
 
 /// The subject: `nightferry: night 20261120T041000Z failed in full-replication: cannot connect to the source`.
 pub(super) fn subject(account: &Account) -> String {
+    if let (Event::Late, Some(error)) = (account.event, &account.error) {
+        return format!("nightferry: {}", cut(&error.message));
+    }
     let mut text = format!("nightferry: {} {} {}", account.job, account.run_id, verb(account));
     if let Some(error) = &account.error {
         if let Some(stage) = error.stage.as_ref().filter(|stage| *stage != account.job) {
@@ -45,7 +48,10 @@ fn cut(text: &str) -> String {
 
 /// The text.
 pub(super) fn text(account: &Account) -> String {
-    let mut text = format!("The {} {} {}.\n", account.job, account.run_id, verb(account));
+    let mut text = match account.event {
+        Event::Late => format!("The last good night is {}.\n", account.run_id),
+        _ => format!("The {} {} {}.\n", account.job, account.run_id, verb(account)),
+    };
     if let Some(error) = &account.error {
         let _ = write!(text, "\n{}\n", error.message);
         if let Some(hint) = &error.hint {

@@ -1,0 +1,89 @@
+//! What operators said of queues and jobs: marks of our own, kept beside the jobs in the same store.
+
+use super::{Job, Place, Queues, redis, sqlite};
+use crate::error::Result;
+use crate::ids::Stage;
+
+/// Queues whose jobs are not taken, by the stage's name.
+const PAUSED: &str = "paused";
+/// Jobs that are to be stopped, by their id.
+const CANCELLED: &str = "cancelled";
+
+impl Queues {
+    /// Lets the jobs of a queue wait; one that is at work goes on. It stays so until [`Queues::resume`], over restarts of everything but a Redis
+    /// without persistence.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn pause(&self, stage: Stage) -> Result<()> {
+        self.mark(PAUSED, stage.name()).await
+    }
+
+    /// Lets the jobs of a queue be taken again.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn resume(&self, stage: Stage) -> Result<()> {
+        self.unmark(PAUSED, stage.name()).await
+    }
+
+    /// Whether a queue is paused.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn is_paused(&self, stage: Stage) -> Result<bool> {
+        self.paused().await.map(|paused| paused.contains(&stage))
+    }
+
+    /// The queues that are paused.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn paused(&self) -> Result<Vec<Stage>> {
+        let names = self.marked(PAUSED).await?;
+        Ok(Stage::ALL.into_iter().filter(|stage| names.iter().any(|name| name == stage.name())).collect())
+    }
+
+    /// Asks the worker that has a job at work to stop it. The mark goes when the job has ended.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn ask_to_cancel(&self, job: &Job) -> Result<()> {
+        self.mark(CANCELLED, &job.id()).await
+    }
+
+    /// Whether somebody asked to stop a job.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn is_cancelled(&self, job: &Job) -> Result<bool> {
+        let id = job.id();
+        self.marked(CANCELLED).await.map(|ids| ids.contains(&id))
+    }
+
+    /// Forgets that somebody asked to stop a job, since it has ended.
+    pub(super) async fn no_more_to_cancel(&self, job: &Job) -> Result<()> {
+        self.unmark(CANCELLED, &job.id()).await
+    }
+
+    async fn mark(&self, kind: &str, name: &str) -> Result<()> {
+        match &self.0 {
+            Place::Redis(connection) => redis::mark(connection, kind, name).await,
+            Place::File(pool) => sqlite::mark(pool, kind, name).await,
+        }
+    }
+
+    async fn unmark(&self, kind: &str, name: &str) -> Result<()> {
+        match &self.0 {
+            Place::Redis(connection) => redis::unmark(connection, kind, name).await,
+            Place::File(pool) => sqlite::unmark(pool, kind, name).await,
+        }
+    }
+
+    async fn marked(&self, kind: &str) -> Result<Vec<String>> {
+        match &self.0 {
+            Place::Redis(connection) => redis::marked(connection, kind).await,
+            Place::File(pool) => sqlite::marked(pool, kind).await,
+        }
+    }
+}
