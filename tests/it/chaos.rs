@@ -3,7 +3,7 @@
 //!
 //! Short in the suite. `utils/chaos.sh [ROUNDS] [SEED]` runs it for as long as one likes, and prints the figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -43,9 +43,10 @@ enum Misfortune {
     WarehouseCut,
     Partition,
     LockLost,
+    SessionsLost,
 }
 
-const DRAWN: [(Misfortune, u32); 11] = [
+const DRAWN: [(Misfortune, u32); 12] = [
     (Misfortune::Kill, 5),
     (Misfortune::Stop, 3),
     (Misfortune::Replace, 3),
@@ -57,6 +58,7 @@ const DRAWN: [(Misfortune, u32); 11] = [
     (Misfortune::WarehouseCut, 2),
     (Misfortune::Partition, 2),
     (Misfortune::LockLost, 2),
+    (Misfortune::SessionsLost, 1),
 ];
 
 /// A place for a worker, with the ways from there to its servers.
@@ -79,6 +81,8 @@ struct Chaos {
     random: Rng,
     seats: Vec<Seat>,
     nights: Vec<RunId>,
+    /// Those that Redis alone knew of when it lost its data.
+    at_stake: BTreeSet<RunId>,
     deaths: Vec<Death>,
     /// When Redis was not there.
     away: Vec<(DateTime<Utc>, DateTime<Utc>)>,
@@ -94,6 +98,7 @@ struct Figures {
     rounds: BTreeMap<Misfortune, usize>,
     nights: usize,
     given_up: usize,
+    lost: usize,
     attempts: usize,
     transactions: u64,
     noticed: Vec<Duration>,
@@ -117,6 +122,7 @@ impl Chaos {
             random: Rng::with_seed(seed),
             seats,
             nights: Vec::new(),
+            at_stake: BTreeSet::new(),
             deaths: Vec::new(),
             away: Vec::new(),
             figures: Figures::default(),
@@ -129,6 +135,7 @@ impl Chaos {
     fn note(&mut self, what: &str) {
         let at = self.start.elapsed().as_secs_f64();
         writeln!(self.timeline, "{at:8.3} s  {}  {what}", Utc::now().format("%H:%M:%S%.3f")).unwrap();
+        std::fs::write(self.logs.join("timeline"), &self.timeline).unwrap();
     }
 
     /// A moment, up to so long.
@@ -144,7 +151,7 @@ impl Chaos {
             self.note(&format!("night {night}"));
             self.nights.push(night);
         }
-        self.pause(Duration::from_millis(3500)).await;
+        self.pause(Duration::from_secs(3)).await;
         let misfortune = self.draw();
         *self.figures.rounds.entry(misfortune).or_default() += 1;
         self.meet(misfortune).await;
@@ -177,10 +184,7 @@ impl Chaos {
                 self.without_redis("is stopped", |crew| crew.redis().stall(), |crew| crew.redis().go_on())
                     .await;
             }
-            Misfortune::RedisWithoutData => {
-                self.note("Redis loses its data");
-                self.crew.redis().wipe();
-            }
+            Misfortune::RedisWithoutData => self.wipe().await,
             Misfortune::RedisCut => self.cut("Redis", |seat| seat.redis.cut()).await,
             Misfortune::WarehouseCut => self.cut("the warehouse", |seat| seat.warehouse.cut()).await,
             Misfortune::Partition => {
@@ -193,6 +197,10 @@ impl Chaos {
             Misfortune::LockLost => {
                 let ended = self.crew.end_the_holder().await;
                 self.note(&format!("the session of the lock is ended: {ended}"));
+            }
+            Misfortune::SessionsLost => {
+                let ended = self.crew.end_the_sessions().await;
+                self.note(&format!("all sessions on the warehouse are ended: {ended}"));
             }
         }
     }
@@ -265,10 +273,22 @@ impl Chaos {
         let from = Utc::now();
         self.note(&format!("Redis {how}"));
         goes(&self.crew);
-        self.pause(Duration::from_secs(5)).await;
+        self.pause(Duration::from_secs(4)).await;
         comes(&self.crew);
         self.note("Redis is back");
         self.away.push((from, Utc::now()));
+    }
+
+    /// A night that no worker has begun is known to Redis alone, and goes with it.
+    async fn wipe(&mut self) {
+        for night in self.nights.clone() {
+            if self.crew.status_of(&night).await.is_none() {
+                self.note(&format!("night {night} has not begun"));
+                self.at_stake.insert(night);
+            }
+        }
+        self.note("Redis loses its data");
+        self.crew.redis().wipe();
     }
 
     async fn cut(&mut self, from: &str, cut: impl Fn(&Seat)) {
@@ -288,9 +308,29 @@ impl Chaos {
     async fn open_nights(&self) -> usize {
         let mut open = 0;
         for night in &self.nights {
-            open += usize::from(self.crew.status_of(night).await.is_none_or(|status| status == "running"));
+            open += usize::from(match self.crew.status_of(night).await {
+                Some(status) => status == "running",
+                None => !self.is_lost(night).await,
+            });
         }
         open
+    }
+
+    /// Whether a night went with Redis's data before it had begun. One that a worker had in its hands may still begin.
+    async fn is_lost(&self, night: &RunId) -> bool {
+        self.at_stake.contains(night)
+            && self.crew.status_of(night).await.is_none()
+            && !self.crew.queues().await.is_alive(night).await.unwrap()
+    }
+
+    async fn all_have_ended(&self) -> bool {
+        if self.open_nights().await > 0 {
+            return false;
+        }
+        if !self.at_stake.is_empty() {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        self.open_nights().await == 0
     }
 
     /// Waits until all nights have ended, and draws up the account.
@@ -298,11 +338,12 @@ impl Chaos {
         self.note("the last round is over");
         self.fill(2);
         let deadline = Instant::now() + SETTLED;
-        while self.open_nights().await > 0 {
+        while !self.all_have_ended().await {
             assert!(Instant::now() < deadline, "nights do not end");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         for night in self.nights.clone() {
+            self.note(&format!("the account of {night}"));
             self.account_of(&night).await;
         }
         for death in &self.deaths {
@@ -335,6 +376,10 @@ impl Chaos {
     }
 
     async fn account_of(&mut self, night: &RunId) {
+        if self.is_lost(night).await {
+            self.figures.lost += 1;
+            return;
+        }
         let attempts = self.crew.attempts_of(night).await;
         self.figures.nights += 1;
         self.figures.attempts += attempts.len();
@@ -430,11 +475,11 @@ async fn each_night_ends_once_with_one_writer_at_a_time_whatever_happens() {
         |times: fn(&Figures) -> &Vec<Duration>| all.iter().flat_map(times).max().copied().unwrap_or_default();
     println!("{rounds} rounds, seed {seed}, {lanes} crews, {:?}: {kinds:?}", start.elapsed());
     println!(
-        "nights asked for {}, ended once {}, of them given up after three deaths {}; attempts of stages {}",
-        sum(|figures| figures.nights),
+        "nights {}, each ended once; given up after three deaths {}; attempts of stages {}; gone with Redis's data before they began {}",
         sum(|figures| figures.nights),
         sum(|figures| figures.given_up),
-        sum(|figures| figures.attempts)
+        sum(|figures| figures.attempts),
+        sum(|figures| figures.lost)
     );
     println!(
         "workers killed at work {}, missed after {:?} at the most; stopped after {:?} at the most",

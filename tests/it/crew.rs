@@ -12,7 +12,7 @@ use nightferry::jobs::Jobs;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
+    Cluster, ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
 };
 
 /// A night of two tables, of which each part can be held by the test: see [`Place`].
@@ -123,16 +123,21 @@ pub(crate) struct Crew {
 impl Crew {
     /// On a Redis that keeps what it was told.
     pub(crate) async fn on_redis() -> Self {
-        Self::new(Some(RedisServer::start_persistent())).await
+        Self::new(TestNight::new().await, Some(RedisServer::start_persistent())).await
+    }
+
+    /// The same, between servers that the test may crash.
+    pub(crate) async fn between(sources: &Cluster, warehouses: &Cluster) -> Self {
+        let night = TestNight::between(sources, warehouses).await;
+        Self::new(night, Some(RedisServer::start_persistent())).await
     }
 
     /// On the file, for one worker.
     pub(crate) async fn on_a_file() -> Self {
-        Self::new(None).await
+        Self::new(TestNight::new().await, None).await
     }
 
-    async fn new(redis: Option<RedisServer>) -> Self {
-        let night = TestNight::new().await;
+    async fn new(night: TestNight, redis: Option<RedisServer>) -> Self {
         night.source_sql(SOURCE).await;
         std::fs::write(night.path("enrichment/01_seen.sql"), ENRICHMENT).unwrap();
         let witness = Witness::of(&night).await;
@@ -287,6 +292,13 @@ impl Crew {
             where locktype = 'advisory' and granted and objsubid = 1 and classid = x'6e696768'::int and objid = x'74666572'::int
               and database = (select oid from pg_database where datname = current_database())";
         self.night.warehouse_seen_by_superuser().one(END_HOLDER).await
+    }
+
+    /// Ends every session that the product has on the warehouse, and says how many that were.
+    pub(crate) async fn end_the_sessions(&self) -> String {
+        const END_ALL: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and application_name like 'nightferry%'";
+        self.night.warehouse_seen_by_superuser().one(END_ALL).await
     }
 
     /// How often each stage of a run was begun, and how that ended: `full-replication 1 succeeded`.

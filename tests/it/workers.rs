@@ -8,7 +8,7 @@ use nightferry::events::LOCK_WAITING;
 use nightferry::ids::{RunId, Stage};
 
 use crate::crew::{Crew, Place};
-use crate::support::{Proxy, WorkerProcess, until};
+use crate::support::{Cluster, Proxy, WorkerProcess, until};
 
 /// A dead worker is missed by then.
 const NOTICED: Duration = Duration::from_secs(30);
@@ -71,6 +71,36 @@ async fn interrupted(crew: &Crew, night: &RunId, stage: Stage, start: Instant) -
 async fn a_worker_killed_in_any_stage_is_missed_by_another_which_goes_on() {
     let noticed = join_all(Place::OF_STAGES.map(is_taken_over_at)).await;
     assert!(noticed.iter().all(|took| *took < NOTICED), "{noticed:?}");
+}
+
+/// A worker is killed when the ledger knows that a stage has ended, and the queue does not: nothing of the stage is run again.
+async fn only_hands_over(is_news_lost: bool) {
+    let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
+    let mut gate = crew.hold(Place::CopyOfUsers).await;
+    let night = crew.night().await;
+    let mut far = FarAway::of(&crew).await;
+    gate.reached().await;
+    let other = crew.worker();
+    far.redis.hold();
+    drop(gate);
+    let ended = "full-replication 1 succeeded".to_owned();
+    until("the end of the stage", async || crew.attempts_of(&night).await.contains(&ended).then_some(()))
+        .await;
+    far.worker.kill();
+    // What was on its way is lost, or arrives when nobody waits for the answer.
+    if is_news_lost {
+        far.redis.cut();
+    } else {
+        far.redis.open();
+    }
+    crew.assert_done_once(&night).await;
+    assert_eq!(crew.attempts_of(&night).await.len(), Stage::NIGHT.len(), "a stage was run again");
+    all_is_well(&crew, &[&night], vec![other]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_ended_before_its_worker_was_killed_is_not_run_again() {
+    join_all([true, false].map(only_hands_over)).await;
 }
 
 /// A worker is killed at a place, and the next one starts: the night is closed, and nothing of it is run again.
@@ -209,10 +239,19 @@ async fn an_outage_passes(outage: Outage, moment: Moment, length: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_may_be_away_for_two_and_for_ten_seconds_at_any_moment() {
-    for length in [Duration::from_secs(2), Duration::from_secs(10)] {
-        let moments = [Moment::Idle, Moment::AtWork, Moment::AtTheEnd];
-        join_all(moments.map(|moment| an_outage_passes(Outage::Crashed, moment, length))).await;
-    }
+    let moments = [Moment::Idle, Moment::AtWork, Moment::AtTheEnd];
+    let outages = [2, 10]
+        .map(Duration::from_secs)
+        .map(|length| join_all(moments.map(|moment| an_outage_passes(Outage::Crashed, moment, length))));
+    join_all(outages).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute and a half: utils/chaos.sh runs it"]
+async fn redis_may_be_away_for_a_minute_at_any_moment() {
+    let moments = [Moment::Idle, Moment::AtWork, Moment::AtTheEnd, Moment::AtTheStart];
+    let minute = Duration::from_secs(60);
+    join_all(moments.map(|moment| an_outage_passes(Outage::Crashed, moment, minute))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,6 +346,25 @@ async fn a_cut_of_the_way_to_redis_costs_nothing_and_one_to_the_warehouse_an_att
     // Whoever has lost the warehouse cannot write its end into it: then the next attempt does.
     assert!(["full-replication 1 failed", "full-replication 1 interrupted"].contains(&attempts[0].as_str()));
     assert_eq!(attempts[1], "full-replication 2 succeeded", "{attempts:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_outlives_a_crash_of_either_server() {
+    let (sources, warehouses) = (Cluster::start_own(), Cluster::start_own());
+    let crew = Crew::between(&sources, &warehouses).await;
+    let night = crew.night().await;
+    let mut gate = crew.hold(Place::CopyOfUsers).await;
+    let workers = vec![crew.worker(), crew.worker()];
+    gate.reached().await;
+    // The gate goes with the server.
+    warehouses.crash();
+    warehouses.restart();
+    let mut gate = crew.hold(Place::CopyOfAnswers).await;
+    gate.reached().await;
+    sources.crash();
+    sources.restart();
+    drop(gate);
+    all_is_well(&crew, &[&night], workers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
