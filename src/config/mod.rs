@@ -22,7 +22,9 @@ pub use backup_mode::{BackupModes, Deletes, Increment, SchemaDrift, TableMode, W
 pub use databases::{DatabaseUrl, Databases};
 pub use notifications::{Endpoint, Notifications};
 pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
-pub use queue::{OnInterrupted, Queue};
+#[cfg(test)]
+pub(crate) use queue::parse_cron;
+pub use queue::{OnInterrupted, OnMissed, Queue};
 pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
 pub use replication::{ForeignKeys, Replication};

@@ -43,6 +43,7 @@ mod readers;
 mod reconcile;
 mod rollback;
 mod scalingo;
+mod schedule;
 mod schema_export;
 mod second_night;
 mod settled;
