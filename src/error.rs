@@ -51,6 +51,31 @@ impl ErrorKind {
         matches!(self, Self::Connection | Self::Timeout | Self::Unavailable | Self::Busy | Self::Internal)
     }
 
+    /// All kinds.
+    pub const ALL: [Self; 15] = [
+        Self::Configuration,
+        Self::Refused,
+        Self::Privilege,
+        Self::Schema,
+        Self::Data,
+        Self::Verification,
+        Self::Tool,
+        Self::Connection,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Rejected,
+        Self::Busy,
+        Self::Interrupted,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The stable name used in the ledger, in logs and in webhooks.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -63,6 +63,14 @@ pub const JOB_RETRY: &str = "job.retry";
 pub const JOB_DEFERRED: &str = "job.deferred";
 /// A run ended; fields `run`, `status`.
 pub const RUN_ENDED: &str = "run.ended";
+/// The warehouse is held by another one and waited for; followed by who has it.
+pub const LOCK_WAITING: &str = "lock.waiting";
+/// Redis has not answered for some seconds: commands wait; field `error.message`.
+pub const QUEUE_AWAY: &str = "queue.away";
+/// Redis answers again.
+pub const QUEUE_BACK: &str = "queue.back";
+/// A run that was open and had no job left goes on, or is closed; fields `run`, `stage`, `found`.
+pub const RUN_RECOVERED: &str = "run.recovered";
 /// When a scheduled stage starts next; fields `stage`, `at`.
 pub const SCHEDULE_NEXT: &str = "schedule.next";
 /// A night, or a job beside it, was put on its queue; fields `run`, `new` (false: another worker was first), `late_ms`.

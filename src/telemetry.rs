@@ -21,12 +21,20 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::clock;
 use crate::config::{Log, LogFormat};
 
+/// Somebody else who sees what is logged.
+pub type Beside = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// A subscriber that writes to `sink`. Where `LOG_FORMAT` does not say, a `terminal` gets the readable form.
-pub fn subscriber<W>(log: &Log, terminal: bool, sink: W) -> Box<dyn Subscriber + Send + Sync>
+pub fn subscriber<W>(
+    log: &Log,
+    terminal: bool,
+    sink: W,
+    beside: Option<Beside>,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filtered = Registry::default().with(EnvFilter::new(directives(&log.level)));
+    let filtered = Registry::default().with(beside).with(EnvFilter::new(directives(&log.level)));
     match log.format {
         Some(LogFormat::Pretty) => Box::new(filtered.with(readable(terminal, sink))),
         None if terminal => Box::new(filtered.with(readable(terminal, sink))),
@@ -149,12 +157,12 @@ mod tests {
     fn written(log: &Log, terminal: bool, work: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        tracing::subscriber::with_default(subscriber(log, terminal, move || writer.clone()), work);
+        tracing::subscriber::with_default(subscriber(log, terminal, move || writer.clone(), None), work);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
 
     fn log(level: &str, format: Option<LogFormat>) -> Log {
-        Log { level: level.to_owned(), format }
+        Log { level: level.to_owned(), format, sentry: None }
     }
 
     #[test]

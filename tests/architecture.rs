@@ -23,12 +23,14 @@ const RINGS: [&[&str]; 5] = [
 const ENTRANCES_OF_THE_COMMAND_LINE: [&str; 2] = ["web", "report"];
 
 /// Libraries that one folder hides from all others, each with those that begin with its name: `apalis`, `apalis_core`.
-const VENDORS: [(&str, &str); 9] = [
+const VENDORS: [(&str, &str); 11] = [
     ("apalis", "src/adapters/queue/"),
     ("redis", "src/adapters/queue/"),
     ("reqwest", "src/adapters/http"),
     ("aws", "src/adapters/objects/"),
     ("sqlx", "src/adapters/"),
+    ("lettre", "src/adapters/mail.rs"),
+    ("sentry", "src/adapters/sentry.rs"),
     ("actix_web", "src/web/"),
     ("clap", "src/cli/"),
     ("dotenvy", "src/config/"),

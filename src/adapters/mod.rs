@@ -2,8 +2,10 @@
 
 pub mod http;
 pub mod ledger;
+pub mod mail;
 pub mod objects;
 pub mod postgres;
 pub mod process;
 pub mod queue;
 pub mod sealing;
+pub mod sentry;

@@ -39,7 +39,10 @@ enum Command {
 /// older ones than BACKUP_KEEP allows are removed. One that fails leaves nothing.
 #[derive(Debug, Args)]
 #[command(after_help = PUSH_EXAMPLES)]
-struct Push {}
+struct Push {
+    #[command(flatten)]
+    wait: stages::Wait,
+}
 
 const PUSH_EXAMPLES: &str = "\
 Examples:
@@ -84,7 +87,9 @@ Examples:
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
     match &arguments.command {
-        Command::Push(_) => stages::in_foreground(settings, &[Stage::BackupPush]).await,
+        Command::Push(arguments) => {
+            stages::in_foreground(settings, &[Stage::BackupPush], &arguments.wait).await
+        }
         Command::List(arguments) => {
             let (config, log) = settings.databases()?;
             log_to_stderr(&log);

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::adapters::sentry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry;
 use settings::Settings;
@@ -90,14 +91,16 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // The hook has said what there is to say of a panic.
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| start(&cli.command)));
-    match ended.unwrap_or(Ok(Ending::NotInOrder)) {
+    let code = match ended.unwrap_or(Ok(Ending::NotInOrder)) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NotInOrder) => ExitCode::FAILURE,
         Err(error) => {
             trouble::report(&error, cli.command.is_service());
             ExitCode::from(trouble::exit_code(&error))
         }
-    }
+    };
+    sentry::finish();
+    code
 }
 
 fn start(command: &Command) -> Result<Ending> {
@@ -139,12 +142,30 @@ impl Command {
 
 /// Logs to standard output: for the commands whose log is what they are watched by.
 fn log_to_stdout(log: &crate::config::Log) {
-    telemetry::install(telemetry::subscriber(log, std::io::stdout().is_terminal(), std::io::stdout));
+    let terminal = std::io::stdout().is_terminal();
+    install(|beside| telemetry::subscriber(log, terminal, std::io::stdout, beside), log);
 }
 
 /// Logs to standard error: for the commands whose standard output is their answer.
 fn log_to_stderr(log: &crate::config::Log) {
-    telemetry::install(telemetry::subscriber(log, std::io::stderr().is_terminal(), std::io::stderr));
+    let terminal = std::io::stderr().is_terminal();
+    install(|beside| telemetry::subscriber(log, terminal, std::io::stderr, beside), log);
+}
+
+/// Begins to log, and to report where that is asked for. What cannot be reported is logged all the same.
+fn install(
+    subscriber: impl FnOnce(Option<telemetry::Beside>) -> Box<dyn tracing::Subscriber + Send + Sync>,
+    log: &crate::config::Log,
+) {
+    let reporter = log.sentry.as_ref().map(sentry::start).transpose();
+    let (reporter, failure) = match reporter {
+        Ok(reporter) => (reporter, None),
+        Err(error) => (None, Some(error)),
+    };
+    telemetry::install(subscriber(reporter.map(|reporter| -> telemetry::Beside { Box::new(reporter) })));
+    if let Some(error) = failure {
+        tracing::warn!(error.kind = error.kind().name(), error.message = %error, "nothing is reported to Sentry");
+    }
 }
 
 /// Writes a command's answer. A reader that has gone away (`| head`) is no failure.

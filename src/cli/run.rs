@@ -10,7 +10,7 @@ use super::{Ending, log_to_stdout, say, settings::Settings, signals::StopSignals
 use crate::adapters::ledger::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
-use crate::jobs;
+use crate::jobs::{self, Jobs};
 
 /// Run a stage, or the whole night, now and in the foreground.
 ///
@@ -22,12 +22,24 @@ pub(super) struct Arguments {
     /// `night` for the four stages in their order, or one of them.
     #[arg(value_name = "STAGE", value_parser = what())]
     what: What,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// For how long a command waits for its turn.
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// Wait so long (90s, 2h) for a job that holds the warehouse, and for a night that is open. Without it the command gives up at
+    /// once, and says who holds it.
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<humantime::Duration>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   nightferry run night
   nightferry run full-replication
+  nightferry run night --wait 2h
   nightferry run learning-content-replication > stage.log";
 
 /// The ledger is told of the end in this time, or by the next run.
@@ -57,16 +69,17 @@ fn what() -> impl TypedValueParser<Value = What> {
 }
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
-    in_foreground(settings, &arguments.what.stages()).await
+    in_foreground(settings, &arguments.what.stages(), &arguments.wait).await
 }
 
 /// Does stages in their order until one fails or a signal comes, then prints what was done.
-pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage]) -> Result<Ending> {
+pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage], wait: &Wait) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
     let stop = CancellationToken::new();
-    let work = jobs::run_now(&config, stages, Origin::Command, &stop);
+    let jobs = Jobs::new(config).waiting(wait.wait.map(Into::into));
+    let work = jobs.run_now(stages, Origin::Command, &stop);
     tokio::pin!(work);
     let signal = tokio::select! {
         (outcomes, result) = &mut work => return ended(&outcomes, result),

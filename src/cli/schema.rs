@@ -21,7 +21,7 @@ enum Command {
     /// One transaction replaces what the last export brought, and nothing else. It takes the warehouse's lock, so that it never
     /// sees a stage's work half done.
     #[command(after_help = EXAMPLES)]
-    Export,
+    Export(run::Wait),
 }
 
 const EXAMPLES: &str = "\
@@ -30,6 +30,6 @@ Examples:
   nightferry schema export > export.log";
 
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
-    let Command::Export = arguments.command;
-    run::in_foreground(settings, &[Stage::SchemaExport]).await
+    let Command::Export(wait) = &arguments.command;
+    run::in_foreground(settings, &[Stage::SchemaExport], wait).await
 }

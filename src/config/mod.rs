@@ -6,6 +6,7 @@
 mod backup;
 mod backup_mode;
 mod databases;
+mod mail;
 mod notifications;
 mod publishing;
 mod queue;
@@ -15,11 +16,13 @@ mod s3;
 mod scalingo;
 mod schema_export;
 mod secret;
+mod sentry;
 mod services;
 
 pub use backup::{Backup, BackupSource, ObjectUrl, Push};
 pub use backup_mode::{BackupModes, Deletes, Increment, SchemaDrift, TableMode, Way};
 pub use databases::{DatabaseUrl, Databases};
+pub use mail::{Mail, SmtpTls};
 pub use notifications::{Endpoint, Notifications};
 pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
 #[cfg(test)]
@@ -32,6 +35,8 @@ pub use s3::S3;
 pub use scalingo::Scalingo;
 pub use schema_export::SchemaExport;
 pub use secret::Secret;
+pub(crate) use secret::without_credentials;
+pub use sentry::Sentry;
 pub use services::{Content, Log, LogFormat, Web};
 
 use url::Url;

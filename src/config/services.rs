@@ -1,11 +1,11 @@
 //! The learning-content API (`LCMS_API_URL`, `LCMS_API_KEY`, `LCMS_TIMEOUT`, `APP`), the web process (`PORT`) and the
-//! logs (`LOG_LEVEL`, `LOG_FORMAT`).
+//! logs (`LOG_LEVEL`, `LOG_FORMAT`), with what is reported beside them ([`Sentry`]).
 
 use std::time::Duration;
 
 use url::Url;
 
-use super::{Reader, Secret, Variables, nearest};
+use super::{Reader, Secret, Sentry, Variables, nearest};
 use crate::error::Result;
 
 /// The learning-content API.
@@ -80,13 +80,15 @@ pub struct Log {
     pub level: String,
     /// The form; decided by the terminal where unset.
     pub format: Option<LogFormat>,
+    /// Where errors are reported beside the log.
+    pub sentry: Option<Sentry>,
 }
 
 impl Log {
     /// Reads the settings of the logs, which every command needs first.
     ///
     /// # Errors
-    /// An unknown level or format.
+    /// An unknown level or format, or a wrong setting of Sentry.
     pub fn load(variables: &Variables) -> Result<Self> {
         let mut reader = Reader::new(variables);
         let level = reader.parse("LOG_LEVEL", "info".to_owned(), |text| {
@@ -99,8 +101,9 @@ impl Log {
             None,
             &[("json", Some(LogFormat::Json)), ("pretty", Some(LogFormat::Pretty))],
         );
+        let sentry = Sentry::read(&mut reader);
         reader.finish()?;
-        Ok(Self { level, format })
+        Ok(Self { level, format, sentry })
     }
 }
 

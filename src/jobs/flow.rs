@@ -54,16 +54,29 @@ pub(super) fn following(stage: Stage) -> Option<Stage> {
     Stage::NIGHT.get(place + 1).copied()
 }
 
-/// What follows the end of a try of a stage. `attempt` counts from 1; `jitter` is a number from 0 to 1.
+/// A stage that a worker died over so often is not given to another one: it may well be what they die of.
+pub(super) const MOST_DEATHS: u32 = 3;
+
+/// Which try of a stage has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Try {
+    /// Its number, from 1.
+    pub(super) attempt: u32,
+    /// How many workers died over the stage.
+    pub(super) deaths: u32,
+}
+
+/// What follows the end of a try of a stage. `jitter` is a number from 0 to 1.
 pub(super) fn after(
     stage: Stage,
-    attempt: u32,
+    Try { attempt, deaths }: Try,
     end: Result<(), ErrorKind>,
     policy: &Policy,
     jitter: f64,
 ) -> Next {
     match end {
         Ok(()) => following(stage).map_or(Next::Done, Next::Push),
+        Err(_) if deaths >= MOST_DEATHS => Next::Fail,
         // Nobody counts a deploy as a failed attempt.
         Err(ErrorKind::Interrupted) => match policy.on_interrupted {
             OnInterrupted::Fail => Next::Fail,
@@ -130,6 +143,7 @@ mod tests {
     use super::*;
 
     const FULL: Stage = Stage::FullReplication;
+    const FIRST: Try = Try { attempt: 1, deaths: 0 };
 
     fn policy(max_retries: u32, on_interrupted: OnInterrupted) -> Policy {
         Policy { max_retries, first_delay: Duration::from_secs(1), on_interrupted }
@@ -138,7 +152,7 @@ mod tests {
     #[test]
     fn the_stages_follow_each_other_and_the_last_ends_the_run() {
         let policy = policy(0, OnInterrupted::Fail);
-        let next = |stage| after(stage, 1, Ok(()), &policy, 0.5);
+        let next = |stage| after(stage, FIRST, Ok(()), &policy, 0.5);
         assert_eq!(next(FULL), Next::Push(Stage::IncrementalReplication));
         assert_eq!(next(Stage::IncrementalReplication), Next::Push(Stage::LearningContentReplication));
         assert_eq!(next(Stage::LearningContentReplication), Next::Push(Stage::Notification));
@@ -165,21 +179,33 @@ mod tests {
             (ErrorKind::Refused, 1, 3, Next::Fail),
             (ErrorKind::Rejected, 1, 3, Next::Fail),
             (ErrorKind::Tool, 1, 3, Next::Fail),
+            (ErrorKind::Cancelled, 1, 3, Next::Fail),
         ];
         for (kind, attempt, max_retries, expected) in cases {
             let policy = policy(max_retries, OnInterrupted::Fail);
-            assert_eq!(after(FULL, attempt, Err(kind), &policy, 0.5), expected, "{} {attempt}", kind.name());
+            let try_ = Try { attempt, ..FIRST };
+            assert_eq!(after(FULL, try_, Err(kind), &policy, 0.5), expected, "{} {attempt}", kind.name());
         }
     }
 
     #[test]
     fn an_interruption_is_the_operators_choice_and_no_attempt() {
         let end = Err(ErrorKind::Interrupted);
-        assert_eq!(after(FULL, 2, end, &policy(0, OnInterrupted::Fail), 0.5), Next::Fail);
-        assert_eq!(
-            after(FULL, 2, end, &policy(0, OnInterrupted::Resume), 0.5),
-            Next::Retry { delay: Duration::ZERO, attempt: 2 }
-        );
+        let after = |tried, on_interrupted| after(FULL, tried, end, &policy(0, on_interrupted), 0.5);
+        let second = Try { attempt: 2, deaths: 2 };
+        assert_eq!(after(second, OnInterrupted::Fail), Next::Fail);
+        assert_eq!(after(second, OnInterrupted::Resume), Next::Retry { delay: Duration::ZERO, attempt: 2 });
+    }
+
+    #[test]
+    fn a_stage_that_kills_its_workers_is_given_up() {
+        let policy = policy(10, OnInterrupted::Resume);
+        for kind in [ErrorKind::Interrupted, ErrorKind::Internal, ErrorKind::Connection] {
+            assert_eq!(
+                after(FULL, Try { attempt: 1, deaths: MOST_DEATHS }, Err(kind), &policy, 0.5),
+                Next::Fail
+            );
+        }
     }
 
     #[test]

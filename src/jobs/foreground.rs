@@ -3,23 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Other};
-use super::run::{Ground, close, holder, take};
-use super::{Jobs, Outcomes};
+use super::run::{Ground, close, holder, interrupted, ledger, take};
+use super::{Jobs, Outcomes, announce};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
-use crate::adapters::queue::host_name;
+use crate::adapters::queue::{Queues, host_name};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::{RunId, Stage};
+use crate::notice::{Event, Notice};
+use crate::replication::notify;
 use crate::replication::preflight::two_databases;
 
 /// A holder that was killed a moment ago may still be in the server's list.
 const WAIT: Duration = Duration::from_secs(3);
+/// Who waits for an open night looks so often whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Takes the warehouse, does the stages in order until one fails, and closes the run in the ledger. What was done comes
 /// back either way.
@@ -41,19 +46,20 @@ pub(super) async fn holding<T>(
     what: &str,
     work: impl AsyncFnOnce(&Database, &Ledger) -> Result<T>,
 ) -> Result<T> {
-    let database = jobs.warehouse()?;
+    let run = RunId::at(clock::now());
     two_databases(&jobs.config).await?;
-    let holder = holder(&RunId::at(clock::now()), what);
-    let mut lock = WarehouseLock::acquire(&database, &holder, Some(WAIT)).await?;
-    let work = async {
-        let ledger = Ledger::open(&database).await?;
-        close_dead_commands(&ledger, Stage::FullReplication).await?;
-        work(&database, &ledger).await
-    };
-    let result = tokio::select! {
-        biased;
-        error = lock.lost() => Err(error),
-        result = work => result,
+    let (mut lock, ledger) = begin(jobs, &run, Stage::FullReplication, what).await?;
+    let result = {
+        let database = lock.database().named(&format!("nightferry {run} {what}"));
+        let work = async {
+            let ledger = ledger;
+            work(&database, &ledger).await
+        };
+        tokio::select! {
+            biased;
+            error = lock.lost() => Err(error),
+            result = work => result,
+        }
     };
     lock.release().await;
     result
@@ -69,14 +75,17 @@ async fn hold(
     let Some(&first) = stages.first() else { return Ok(()) };
     let run = RunId::of(first, clock::now());
     let what = if let [stage] = stages { stage.name() } else { "night" };
-    let database = jobs.warehouse()?;
     two_databases(&jobs.config).await?;
-    let mut lock = take(&database, first, &holder(&run, what), Some(WAIT)).await?;
+    let (mut lock, ledger) = tokio::select! {
+        begun = begin(jobs, &run, first, what) => begun?,
+        () = stop.cancelled() => return Err(interrupted("stopped before the warehouse was free")),
+    };
     let result = async {
-        let ledger = Arc::new(Ledger::open(&database).await?);
-        close_dead_commands(&ledger, first).await?;
+        let ledger = ledger;
         ledger.begin_run(&run, origin, &host_name()).await?;
-        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop };
+        tell(jobs, &run, announce::notice(Event::Started, run.as_str(), first)).await;
+        let never = CancellationToken::new();
+        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop, cancel: &never };
         let result = in_order(&mut ground, &run, stages, outcomes).await;
         let status = Status::of(&result);
         close(stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
@@ -85,7 +94,31 @@ async fn hold(
     }
     .await;
     lock.release().await;
+    let last = outcomes.last().map_or(first, |(stage, _)| *stage);
+    if let Some(notice) = announce::ending(run.as_str(), last, &result) {
+        tell(jobs, &run, notice).await;
+    }
     result
+}
+
+/// Takes the lock, once no run is open that this one may not go beside; waits for both as long as it was told to.
+async fn begin(jobs: &Jobs, run: &RunId, first: Stage, what: &str) -> Result<(WarehouseLock, Arc<Ledger>)> {
+    let database = jobs.warehouse()?;
+    let deadline = Instant::now() + jobs.wait.unwrap_or(WAIT).max(WAIT);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let lock = take(&database, first, &holder(run, what), Some(left)).await?;
+        let ledger = Box::pin(ledger(&lock, run)).await?;
+        let Some(error) = close_dead_runs(jobs, &ledger, first).await? else {
+            return Ok((lock, ledger));
+        };
+        drop(ledger);
+        lock.release().await;
+        if jobs.wait.is_none() || Instant::now() >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn in_order(
@@ -103,19 +136,44 @@ async fn in_order(
     Ok(())
 }
 
-/// A command holds the warehouse from its first stage to its last: with the lock in our hands, one that is still open
-/// has died. A night of the queue may be between two stages; it is left alone, and only said.
-async fn close_dead_commands(ledger: &Ledger, begins: Stage) -> Result<()> {
+/// Closes the open runs that are dead, and gives the reason to wait where one is not. A command holds the lock from its first stage to
+/// its last: with the lock in our hands, one that is still open has died. A night of the queue may be between two stages: then the
+/// warehouse is not whole, and nothing may come in between.
+async fn close_dead_runs(jobs: &Jobs, ledger: &Ledger, begins: Stage) -> Result<Option<Error>> {
     for open in ledger.open_runs().await? {
         let run = RunId::from(open.run_id);
         if flow::other(begins, run.beside()) == Other::Beside {
             continue;
         }
-        if open.origin == Origin::Command.name() {
-            ledger.end_run(&run, (Status::Interrupted, None)).await?;
-        } else {
-            tracing::warn!(%run, host = open.host, "a night of the queue is open, this run goes between its stages");
+        if open.origin != Origin::Command.name() {
+            let queues = Queues::open(&jobs.config.queue).await.map_err(|error| {
+                error.context(format!("cannot see whether run {run} goes on, which is open in the ledger"))
+            })?;
+            if queues.is_alive(&run).await? {
+                let since = open.started_at.format("%Y-%m-%d %H:%MZ");
+                let text =
+                    format!("run {run} is open since {since} on {}, and its next job waits", open.host);
+                return Ok(Some(Error::new(ErrorKind::Busy, text).hint(
+                    "wait for its end (--wait 2h does), or end it: `nightferry queue stats` shows its job, `queue cancel` ends it",
+                )));
+            }
         }
+        ledger
+            .end_run(
+                &run,
+                (Status::Interrupted, Some(&interrupted("it was left open and has no job any more"))),
+            )
+            .await?;
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Tells an event from here: there is no worker to do it.
+async fn tell(jobs: &Jobs, run: &RunId, notice: Notice) {
+    if notify::is_wanted(&jobs.config, notice.event)
+        && let (_, Err(error)) = Box::pin(announce::tell(jobs, run, &notice)).await
+    {
+        // Each endpoint's own error was logged.
+        tracing::warn!(event = notice.event.name(), error.message = %error, "{}", events::NOTIFICATION_FAILED);
+    }
 }

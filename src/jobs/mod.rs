@@ -13,14 +13,17 @@
 //! warehouse keeps jobs apart, whoever runs them; the ledger has the runs, and a night that is open in it, and still
 //! has a job on a queue, keeps another one from starting.
 
+mod announce;
 mod flow;
 mod foreground;
 pub mod operator;
 mod queued;
+mod recovery;
 mod repair;
 mod rollback;
 mod run;
 mod schedule;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,13 +108,14 @@ pub struct Jobs {
     config: Arc<Config>,
     stages: Stages,
     defer: Duration,
+    wait: Option<Duration>,
 }
 
 impl Jobs {
     /// The real stages.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config), stages: run::real(), defer: DEFER }
+        Self { config: Arc::new(config), stages: run::real(), defer: DEFER, wait: None }
     }
 
     /// Other stages.
@@ -125,6 +129,13 @@ impl Jobs {
     #[must_use]
     pub fn deferring(mut self, defer: Duration) -> Self {
         self.defer = defer;
+        self
+    }
+
+    /// How long [`Jobs::run_now`] waits for a warehouse that another job holds, and for a night that is open; without it, moments.
+    #[must_use]
+    pub fn waiting(mut self, wait: Option<Duration>) -> Self {
+        self.wait = wait;
         self
     }
 
@@ -157,7 +168,10 @@ impl Jobs {
     /// # Errors
     /// Those of [`work`].
     pub async fn work(&self, stop: CancellationToken) -> Result<()> {
-        let queues = Queues::open(&self.config.queue).await?;
+        let queues = tokio::select! {
+            queues = Queues::open_for_worker(&self.config.queue) => queues?,
+            () = stop.cancelled() => return Ok(()),
+        };
         // A schedule that cannot go on ends the worker, so that somebody sees it.
         let stop = stop.child_token();
         let schedule = async {
@@ -166,7 +180,9 @@ impl Jobs {
             result
         };
         let worker = queued::Worker::new(self, &queues, &stop)?;
-        let ((), result) = tokio::join!(queues.serve(worker.handler(), stop.clone()), schedule);
+        let watch = watch::keep(&worker, &stop);
+        let ((), (), result) =
+            tokio::join!(queues.serve(worker.clone().handler(), stop.clone()), watch, schedule);
         result
     }
 

@@ -9,29 +9,31 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::Jobs;
-use super::flow::{self, Found, Next, Other, Policy};
-use super::run::{Ground, close, holder, interrupted, log_failure, take};
+use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
+use super::run::{self, Ground, cancelled, close, holder, interrupted, log_failure, take};
+use super::{Jobs, announce, recovery};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
-use crate::ids::RunId;
+use crate::ids::{RunId, Stage};
 use crate::outcome::millis;
 use crate::replication::preflight::two_databases;
 
 /// A queue that does not answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How often a job at work is looked after: was it cancelled?
+const LOOK_FOR_CANCEL_EVERY: Duration = Duration::from_secs(1);
 
 /// What jobs are run with.
 #[derive(Clone)]
 pub(super) struct Worker {
-    jobs: Jobs,
-    queues: Queues,
-    database: Database,
-    policy: Policy,
-    stop: CancellationToken,
+    pub(super) jobs: Jobs,
+    pub(super) queues: Queues,
+    pub(super) database: Database,
+    pub(super) policy: Policy,
+    pub(super) stop: CancellationToken,
 }
 
 /// How a job begins.
@@ -40,8 +42,10 @@ enum Begin {
     Work,
     /// Another night is open.
     Later,
-    /// Not at all: how an earlier delivery ended is known.
-    Known(Result<()>),
+    /// Not at all: an earlier delivery ended well.
+    Ended,
+    /// Not at all: a worker died over an earlier delivery.
+    Died(Error),
     /// Not at all: an earlier delivery failed for good, and its run was closed.
     Over,
 }
@@ -74,26 +78,42 @@ impl Worker {
         if self.was_followed(&job).await {
             return Ok(());
         }
+        if job.stage == Stage::Event {
+            return self.tell(&job).await;
+        }
+        let cancel = CancellationToken::new();
+        let work = self.hold(&job, &cancel);
+        tokio::pin!(work);
+        tokio::select! {
+            result = &mut work => return result,
+            () = self.asked_to_cancel(&job) => cancel.cancel(),
+        }
+        work.await
+    }
+
+    /// Takes what the stage needs to itself, and goes on.
+    async fn hold(&self, job: &Job, cancel: &CancellationToken) -> Result<()> {
         let holder = holder(&job.run, job.stage.name());
         let lock = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return self.put_back(&job, Duration::ZERO).await,
+            () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
+            () = cancel.cancelled() => Err(cancelled()),
             lock = take(&self.database, job.stage, &holder, None) => lock,
         };
         match lock {
             Ok(mut lock) => {
-                let result = self.with_lock(&job, &mut lock).await;
+                let result = self.with_lock(job, &mut lock, cancel).await;
                 lock.release().await;
                 result
             }
             Err(error) => {
                 log_failure(&error, Duration::ZERO);
-                self.follow(&job, Err(error), None).await
+                self.follow(job, Err(error), None).await
             }
         }
     }
 
-    async fn with_lock(&self, job: &Job, lock: &mut WarehouseLock) -> Result<()> {
+    async fn with_lock(&self, job: &Job, lock: &mut WarehouseLock, cancel: &CancellationToken) -> Result<()> {
         // Again: it may have been followed while it waited for the warehouse.
         if self.was_followed(job).await {
             return Ok(());
@@ -101,16 +121,21 @@ impl Worker {
         let begin = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
-            begin = self.prepare(job) => begin,
+            begin = self.prepare(job, lock) => begin,
         };
         let (ledger, result) = match begin {
             Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
             Ok((_, Begin::Over)) => {
                 return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died"));
             }
-            Ok((ledger, Begin::Known(result))) => (Some(ledger), result),
+            Ok((ledger, Begin::Died(error))) => {
+                let job = Job { deaths: job.deaths + 1, ..job.clone() };
+                return self.follow(&job, Err(error), Some(&ledger)).await;
+            }
+            Ok((ledger, Begin::Ended)) => (Some(ledger), Ok(())),
             Ok((ledger, Begin::Work)) => {
-                let mut ground = Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop: &self.stop };
+                let stop = &self.stop;
+                let mut ground = Ground { jobs: &self.jobs, ledger: ledger.clone(), lock, stop, cancel };
                 let (_, result) = ground.stage(&job.run, job.stage).await;
                 (Some(ledger), result)
             }
@@ -123,10 +148,14 @@ impl Worker {
     }
 
     /// Opens the ledger, and decides.
-    fn prepare<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(Arc<Ledger>, Begin)>> {
+    fn prepare<'a>(
+        &'a self,
+        job: &'a Job,
+        lock: &'a WarehouseLock,
+    ) -> BoxFuture<'a, Result<(Arc<Ledger>, Begin)>> {
         async move {
             two_databases(&self.jobs.config).await?;
-            let ledger = Arc::new(Ledger::open(&self.database).await?);
+            let ledger = run::ledger(lock, &job.run).await?;
             let begin = self.begin(job, &ledger).await?;
             Ok((ledger, begin))
         }
@@ -136,23 +165,19 @@ impl Worker {
     /// Decides how a job begins, and opens its run.
     async fn begin(&self, job: &Job, ledger: &Ledger) -> Result<Begin> {
         let open = ledger.open_runs().await?;
+        let is_new = !open.iter().any(|run| run.run_id == job.run.as_str());
         // A run that was opened goes on: two that wait for each other would wait for ever.
-        if !open.iter().any(|run| run.run_id == job.run.as_str()) {
+        if is_new {
             for other in open {
-                let other = RunId::from(other.run_id);
-                let meaning = flow::other(job.stage, other.beside());
+                let meaning = flow::other(job.stage, RunId::from(other.run_id.clone()).beside());
                 if meaning == Other::Beside {
                     continue;
                 }
-                if self.queues.is_alive(&other).await? {
-                    if meaning == Other::Idle {
-                        continue;
-                    }
-                    tracing::info!(run = %job.run, open = %other, delay_ms = millis(self.jobs.defer), "{}", events::JOB_DEFERRED);
+                // We hold what it needs: it is between two stages, or it died.
+                if recovery::goes_on(self, &other, ledger).await? && meaning == Other::First {
+                    tracing::info!(run = %job.run, open = other.run_id, delay_ms = millis(self.jobs.defer), "{}", events::JOB_DEFERRED);
                     return Ok(Begin::Later);
                 }
-                // We hold what it needs, and no job of it is left: it died without a word.
-                ledger.end_run(&other, (Status::Interrupted, None)).await?;
             }
         }
         if job.interrupted {
@@ -162,37 +187,69 @@ impl Worker {
             let stages = ledger.stages_of(&job.run).await?;
             let last = stages.iter().find(|row| row.stage == job.stage.name());
             match (flow::found(last.map(|row| row.status.as_str())), last) {
-                (Found::Succeeded, _) => return Ok(Begin::Known(Ok(()))),
+                (Found::Succeeded, _) => return Ok(Begin::Ended),
                 (Found::Interrupted, Some(row)) => {
-                    let error = interrupted("the worker died in the middle of the stage");
+                    let error = died(job.deaths + 1);
                     log_failure(&error, Duration::ZERO);
                     let ended = (Status::Interrupted, Some(&error));
                     ledger.end_stage(&job.run, job.stage, row.attempt, ended).await?;
-                    return Ok(Begin::Known(Err(error)));
+                    return Ok(Begin::Died(error));
                 }
                 _ => {}
             }
+        }
+        if is_new {
+            announce::started(self, job).await;
         }
         ledger.begin_run(&job.run, job.origin, &host_name()).await?;
         Ok(Begin::Work)
     }
 
     /// Pushes what follows, or closes the run. Gives the result back for the queue's records.
-    async fn follow(&self, job: &Job, result: Result<()>, ledger: Option<&Ledger>) -> Result<()> {
+    pub(super) async fn follow(&self, job: &Job, result: Result<()>, ledger: Option<&Ledger>) -> Result<()> {
         let end = result.as_ref().copied().map_err(Error::kind);
-        match flow::after(job.stage, job.attempt, end, &self.policy, fastrand::f64()) {
+        let tried = Try { attempt: job.attempt, deaths: job.deaths };
+        match flow::after(job.stage, tried, end, &self.policy, fastrand::f64()) {
             Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
             Next::Retry { delay, attempt } => {
                 tracing::warn!(run = %job.run, stage = %job.stage, attempt, delay_ms = millis(delay), "{}", events::JOB_RETRY);
                 self.push(&job.again(attempt), delay).await;
             }
-            Next::Fail | Next::Done => {
-                let status = Status::of(&result);
-                if let Some(ledger) = ledger {
-                    close(&self.stop, || ledger.end_run(&job.run, (status, result.as_ref().err()))).await;
-                }
-                tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
-            }
+            Next::Fail | Next::Done => self.close(job, &result, ledger).await,
+        }
+        result
+    }
+
+    /// Ends a run.
+    pub(super) async fn close(&self, job: &Job, result: &Result<()>, ledger: Option<&Ledger>) {
+        let status = Status::of(result);
+        // Before the run is closed: one that is closed is not looked at again.
+        announce::ended(self, job, result).await;
+        if let Some(ledger) = ledger {
+            close(&self.stop, || ledger.end_run(&job.run, (status, result.as_ref().err()))).await;
+        }
+        tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
+    }
+
+    /// Tells an event. What could not be told is tried again as another job, of those who were not told.
+    async fn tell(&self, job: &Job) -> Result<()> {
+        let Some(notice) = &job.notice else {
+            return Err(Error::new(ErrorKind::Data, "an event without a notice"));
+        };
+        let telling = announce::tell(&self.jobs, &job.run, notice);
+        let (told, result) = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
+            told = telling => told,
+        };
+        let end = result.as_ref().copied().map_err(Error::kind);
+        let tried = Try { attempt: job.attempt, deaths: job.deaths };
+        if let Next::Retry { delay, attempt } =
+            flow::after(job.stage, tried, end, &self.policy, fastrand::f64())
+        {
+            let mut again = job.again(attempt);
+            again.notice = Some(crate::notice::Notice { told, ..notice.clone() });
+            self.push(&again, delay).await;
         }
         result
     }
@@ -217,9 +274,32 @@ impl Worker {
         false
     }
 
-    async fn push(&self, job: &Job, delay: Duration) {
+    /// Comes back when an operator has asked for the end of this job.
+    async fn asked_to_cancel(&self, job: &Job) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_CANCEL_EVERY).await;
+            match self.queues.is_cancelled(job).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(error.message = %error, "cannot see whether the job was cancelled")
+                }
+            }
+        }
+    }
+
+    pub(super) async fn push(&self, job: &Job, delay: Duration) {
         insist(|| self.queues.push(job, delay)).await;
     }
+}
+
+/// What is said of a stage whose worker died.
+fn died(times: u32) -> Error {
+    if times < MOST_DEATHS {
+        return interrupted("the worker died in the middle of the stage");
+    }
+    Error::new(ErrorKind::Internal, format!("{times} workers died in the middle of the stage, it is given up"))
+        .hint("look at the memory of the container (one that is killed for it logs nothing); nightferry restart <stage> starts it again")
 }
 
 /// Asks the queue until it answers. A job whose follower could not be pushed must not be acknowledged: when the worker

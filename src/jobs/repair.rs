@@ -6,5 +6,5 @@ use crate::error::Result;
 use crate::replication::incremental::repair::{self, Repair};
 
 pub(super) async fn run(jobs: &Jobs, tables: &[String]) -> Result<Repair> {
-    holding(jobs, "repair", async |_, _| repair::repair(&jobs.config, tables).await).await
+    holding(jobs, "repair", async |database, _| repair::repair(&jobs.config, database, tables).await).await
 }

@@ -52,7 +52,10 @@ pub(super) struct Ground<'a> {
     pub(super) jobs: &'a Jobs,
     pub(super) ledger: Arc<Ledger>,
     pub(super) lock: &'a mut WarehouseLock,
+    /// The process is to stop.
     pub(super) stop: &'a CancellationToken,
+    /// An operator wants this job to end.
+    pub(super) cancel: &'a CancellationToken,
 }
 
 impl Ground<'_> {
@@ -82,6 +85,7 @@ impl Ground<'_> {
         let result = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(interrupted("the worker was stopped in the middle of the stage")),
+            () = self.cancel.cancelled() => Err(cancelled()),
             error = self.lock.lost() => Err(error),
             result = work => result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
         };
@@ -144,9 +148,20 @@ pub(super) async fn take(
     }
 }
 
+/// The ledger of those who hold the lock: its session says whose it is.
+pub(super) async fn ledger(lock: &WarehouseLock, run: &RunId) -> Result<Arc<Ledger>> {
+    Ledger::open(&lock.database().named(&format!("nightferry {run}"))).await.map(Arc::new)
+}
+
 /// An error that means: stopped in the middle.
 pub(super) fn interrupted(text: &str) -> Error {
     Error::new(ErrorKind::Interrupted, text).hint("nightferry restart <stage> starts it again")
+}
+
+/// An error that means: somebody said so.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "cancelled by an operator")
+        .hint("nightferry queue retry starts it again")
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

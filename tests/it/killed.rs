@@ -155,7 +155,7 @@ const GATES: &str = "
     declare
         at text;
     begin
-        if current_setting('application_name') = 'nightferry' then
+        if current_setting('application_name') like 'nightferry %' then
             select step into at from nightferry.steps where status = 'running' order by step_id desc limit 1;
             perform gate.pass(at || ' ' || tg_tag);
         end if;

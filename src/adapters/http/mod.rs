@@ -18,6 +18,17 @@ fn client(timeout: Duration, redirects: redirect::Policy) -> Result<Client> {
     build(client_builder(redirects).timeout(timeout))
 }
 
+/// A client as others need one that speak for themselves.
+pub(super) type PlainClient = Client;
+
+/// One that follows no redirect, for a library that wants a client.
+///
+/// # Errors
+/// The system has no root certificates.
+pub(super) fn plain_client(timeout: Duration) -> Result<PlainClient> {
+    client(timeout, redirect::Policy::none())
+}
+
 /// What every client has. Without a time limit, which the caller sets as fits.
 fn client_builder(redirects: redirect::Policy) -> ClientBuilder {
     // Fails only where one is installed already, which serves as well.

@@ -1,4 +1,4 @@
-//! Which endpoints were told about a run, so that a stage that is tried again tells only the others.
+//! Which endpoints were told of an event, so that one that is told again goes to the others only.
 
 use std::collections::HashSet;
 
@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::ids::RunId;
 
 impl Ledger {
-    /// The hashes of the endpoints that were told about this run.
+    /// The hashes of the endpoints that were told under this delivery id.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn deliveries(&self, run: &RunId) -> Result<HashSet<String>> {
+    pub async fn deliveries(&self, delivery_id: &str) -> Result<HashSet<String>> {
         let hashes: Vec<String> =
-            sqlx::query_scalar("select endpoint_hash from nightferry.deliveries where run_id = $1")
-                .bind(run.as_str())
+            sqlx::query_scalar("select endpoint_hash from nightferry.deliveries where delivery_id = $1")
+                .bind(delivery_id)
                 .fetch_all(self.session().await?.raw())
                 .await
                 .map_err(|error| failed("cannot read the deliveries of the ledger", error))?;
@@ -26,11 +26,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn record_delivery(&self, run: &RunId, endpoint_hash: &str) -> Result<()> {
+    pub async fn record_delivery(&self, run: &RunId, delivery_id: &str, endpoint_hash: &str) -> Result<()> {
         sqlx::query(
-            "insert into nightferry.deliveries (run_id, endpoint_hash) values ($1, $2) on conflict do nothing",
+            "insert into nightferry.deliveries (run_id, delivery_id, endpoint_hash) values ($1, $2, $3) on conflict do nothing",
         )
         .bind(run.as_str())
+        .bind(delivery_id)
         .bind(endpoint_hash)
         .execute(self.session().await?.raw())
         .await

@@ -1,5 +1,6 @@
 //! The ledger: nightferry's own schema in the warehouse, and the recorder through which stages write to it.
 
+mod accounts;
 mod backups;
 mod content;
 mod deliveries;
@@ -13,13 +14,14 @@ mod source_columns;
 mod store;
 mod written;
 
+pub use accounts::{Failure, RunAccount, StageAccount};
 pub use backups::{PushedBackup, SourceBackup};
 pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use history::{Attempt, RunHistory};
 pub use increments::{OpenBound, Progress, claim, record_progress};
 pub use recorder::Recorder;
-pub use runs::{Origin, RunRow, StageRow, Status};
+pub use runs::{LastStage, Origin, RunRow, StageRow, Status};
 pub use schedules::ScheduleEntry;
 pub use source_columns::source_columns_of;
 pub use store::{Disposition, Ledger};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::runs::Status;
 use super::store::Ledger;
-use crate::adapters::postgres::failed;
+use crate::adapters::postgres::{Database, failed};
 use crate::error::Result;
 use crate::events;
 use crate::ids::{RunId, Stage};
@@ -40,6 +40,13 @@ impl Recorder {
     #[must_use]
     pub fn run(&self) -> &RunId {
         &self.run
+    }
+
+    /// The warehouse, for what this attempt writes: its sessions say whose they are.
+    #[must_use]
+    pub fn warehouse(&self) -> Database {
+        let name = format!("nightferry {} {} {}", self.run, self.stage, self.attempt);
+        self.ledger.database().clone().named(&name)
     }
 
     pub(super) fn key(&self) -> (&RunId, Stage, i32) {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{RunId, Stage};
 use crate::outcome::TableOutcome;
 
@@ -21,6 +21,13 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// The one of this word; a word of a newer version counts as asked for by an operator.
+    #[must_use]
+    pub fn named(word: &str) -> Self {
+        let all = [Self::Schedule, Self::Command, Self::Restart];
+        all.into_iter().find(|origin| origin.name() == word).unwrap_or(Self::Restart)
+    }
+
     /// The word in the ledger.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -62,7 +69,9 @@ impl Status {
     pub fn of<T>(result: &Result<T>) -> Self {
         match result {
             Ok(_) => Self::Succeeded,
-            Err(error) if error.kind() == crate::error::ErrorKind::Interrupted => Self::Interrupted,
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Cancelled) => {
+                Self::Interrupted
+            }
             Err(_) => Self::Failed,
         }
     }
@@ -100,6 +109,23 @@ pub struct StageRow {
     pub rows: i64,
 }
 
+/// The stage of a run that was opened last, in its last attempt.
+#[derive(Debug, Clone)]
+pub struct LastStage {
+    /// The stage.
+    pub stage: Stage,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// `running`, `succeeded`, `failed`, `interrupted`.
+    pub status: String,
+    /// Why it failed.
+    pub error_kind: Option<String>,
+    /// The sentence.
+    pub error: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
 /// The names of the stages that are kept apart by the lock that keeps this one apart.
 fn under_one_lock(stage: Stage) -> Vec<&'static str> {
     let others =
@@ -129,13 +155,17 @@ impl Ledger {
         .map_err(|error| failed("cannot open the run in the ledger", error))
     }
 
-    /// Closes a run.
+    /// Closes a run. What is open of its stages was interrupted.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn end_run(&self, run: &RunId, (status, error): Ended<'_>) -> Result<()> {
         sqlx::query(
-            "update nightferry.runs set status = $2, ended_at = clock_timestamp(), error_kind = $3, error = $4, hint = $5
+            "with stages as (
+                update nightferry.stages set status = 'interrupted', ended_at = clock_timestamp() where run_id = $1 and status = 'running'),
+             steps as (
+                update nightferry.steps set status = 'interrupted', ended_at = clock_timestamp() where run_id = $1 and status = 'running')
+             update nightferry.runs set status = $2, ended_at = clock_timestamp(), error_kind = $3, error = $4, hint = $5
              where run_id = $1",
         )
         .bind(run.as_str())
@@ -232,6 +262,43 @@ impl Ledger {
             .fetch_optional(self.session().await?.raw())
             .await
             .map_err(|error| failed("cannot read the run in the ledger", error))
+    }
+
+    /// The last night that ended well and when; where none did yet, the first that was begun, and its beginning. A run that only
+    /// told somebody is no night.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn last_good_night(&self) -> Result<Option<(RunId, DateTime<Utc>)>> {
+        let night: Option<(String, DateTime<Utc>)> = sqlx::query_as(
+            "select run_id, coalesce(case when status = 'succeeded' then ended_at end, started_at) from nightferry.runs r
+             where exists (select from nightferry.stages s where s.run_id = r.run_id and stage like '%-replication')
+             order by status = 'succeeded' desc, case when status = 'succeeded' then ended_at end desc, started_at limit 1",
+        )
+        .fetch_optional(self.session().await?.raw())
+        .await
+        .map_err(|error| failed("cannot read the nights of the ledger", error))?;
+        Ok(night.map(|(run, at)| (RunId::from(run), at)))
+    }
+
+    /// The stage of a run that was opened last; none before its first.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn last_stage(&self, run: &RunId) -> Result<Option<LastStage>> {
+        type Row = (String, i32, String, Option<String>, Option<String>, Option<String>);
+        let row: Option<Row> = sqlx::query_as(
+            "select stage, attempt, status, error_kind, error, hint from nightferry.stages
+             where run_id = $1 order by started_at desc limit 1",
+        )
+        .bind(run.as_str())
+        .fetch_optional(self.session().await?.raw())
+        .await
+        .map_err(|error| failed("cannot read the stages of the ledger", error))?;
+        Ok(row.and_then(|(stage, attempt, status, error_kind, error, hint)| {
+            let attempt = u32::try_from(attempt).unwrap_or(1);
+            Some(LastStage { stage: stage.parse().ok()?, attempt, status, error_kind, error, hint })
+        }))
     }
 
     /// The last attempt of each stage of a run, in order of their start, with what they wrote.

@@ -78,6 +78,12 @@ impl Ledger {
         Ok(there.then(|| Self { database: database.clone(), session: Mutex::new(session) }))
     }
 
+    /// The warehouse that it is in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// A session for one statement; a dead one is replaced first.
     pub(super) async fn session(&self) -> Result<tokio::sync::MutexGuard<'_, Session>> {
         let mut session = self.session.lock().await;

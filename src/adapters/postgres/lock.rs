@@ -3,34 +3,45 @@
 //! (PostgreSQL manual, 9.28.10 and 13.3.5).
 //!
 //! It guards the resource itself: a worker that lost the warehouse cannot write to it either, and the server frees the
-//! lock when the holder's connection ends, however that came about. The connection must be idle: the server notices
+//! lock when the holder's connection ends, however that came about ([`super::fence`] keeps the holder's other sessions from outliving that). The connection must be idle: the server notices
 //! the death of a client that waits for nothing at once, and that of one in the middle of a statement much later.
 //! It must not go through a pooler in transaction mode.
 
 use std::time::Duration;
 
 use sqlx::Connection;
+use tokio::time::Instant;
 
 use super::failure::failed;
+use super::fence::Fence;
 use super::ident::literal;
 use super::{Database, Session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 
 /// The keys, the same for every version: "nightfer" and "nightpsh" in ASCII.
 const WAREHOUSE: i64 = 0x6e69_6768_7466_6572;
 const PUSHES: i64 = 0x6e69_6768_7470_7368;
+/// Of each, with this added, that of its writers: the capital letter. See [`super::fence`].
+const WRITERS: i64 = -0x20;
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const PING_EVERY: Duration = Duration::from_secs(3);
 /// A healthy server answers a ping in milliseconds; one that is silent for so long is as good as gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What the job before left on the server ends within moments once it is told to.
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who waits for the lock says for whom, at once and then this often.
+const SAY_EVERY: Duration = Duration::from_secs(600);
 
 /// The warehouse, held. Dropping it frees it too, a little later than [`WarehouseLock::release`].
 #[derive(Debug)]
 pub struct WarehouseLock {
     session: Session,
     key: i64,
+    fence: Fence,
+    database: Database,
 }
 
 impl WarehouseLock {
@@ -54,17 +65,31 @@ impl WarehouseLock {
     async fn of(key: i64, database: &Database, holder: &str, wait: Option<Duration>) -> Result<Self> {
         let mut session = database.clone().named("nightferry waiting for the lock").connect().await?;
         session.execute(include_str!("../../../sql/catalog/lock_keepalive.sql")).await?;
-        let deadline = wait.map(|wait| tokio::time::Instant::now() + wait);
+        let deadline = wait.map(|wait| Instant::now() + wait);
+        let mut say_at = Instant::now();
         while !try_lock(&mut session, key).await? {
-            if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(busy(key, holder_of(&mut session, key).await?));
+            }
+            if Instant::now() >= say_at {
+                let error = busy(key, holder_of(&mut session, key).await?);
+                tracing::info!("{}: {error}", events::LOCK_WAITING);
+                say_at += SAY_EVERY;
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
         // 63 bytes are shown, so the short things come first.
         let name = format!("nightferry {} {holder}", clock::now().format("%H:%MZ"));
         session.execute(&format!("set application_name = {}", literal(&name))).await?;
-        Ok(Self { session, key })
+        let fence = Fence::put(&mut session, key + WRITERS).await?;
+        fence.clear(&mut session, CLEAR_TIMEOUT).await?;
+        Ok(Self { session, key, fence, database: database.clone() })
+    }
+
+    /// The database for those who work under this lock: their sessions end with it at the latest, and none begins after it was lost.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        self.database.clone().fenced(self.fence)
     }
 
     /// Comes back when the lock is lost, with the reason; never while it is held.
@@ -80,8 +105,12 @@ impl WarehouseLock {
         }
     }
 
-    /// Frees the warehouse, and comes back when it is free.
+    /// Frees the warehouse, and comes back when it is free. Statements that still run for its holder are ended first.
     pub async fn release(mut self) {
+        if let Err(error) = self.fence.clear(&mut self.session, RELEASE_TIMEOUT).await {
+            // The next holder tries again.
+            tracing::debug!(error.message = %error, "the sessions of this job could not be ended");
+        }
         let unlock = sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
             .bind(self.key)
             .fetch_one(self.session.raw());

@@ -8,6 +8,7 @@ pub mod comparing;
 pub mod copy;
 pub mod exported;
 mod failure;
+mod fence;
 pub mod generation;
 pub mod ident;
 mod lock;

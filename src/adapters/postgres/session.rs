@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::sync::OnceCell;
 
 use super::failure::{connecting, failed};
+use super::fence::Fence;
 use crate::config::DatabaseUrl;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,6 +31,7 @@ pub struct Database {
     url: DatabaseUrl,
     role: &'static str,
     is_pooled: Arc<OnceCell<bool>>,
+    fence: Option<Fence>,
 }
 
 impl Database {
@@ -45,13 +47,20 @@ impl Database {
         })?;
         let options =
             options.application_name("nightferry").extra_float_digits(None).disable_statement_logging();
-        Ok(Self { options, url: url.clone(), role, is_pooled: Arc::default() })
+        Ok(Self { options, url: url.clone(), role, is_pooled: Arc::default(), fence: None })
     }
 
     /// Shows `name` as the application name of the sessions to come.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.options = self.options.application_name(name);
+        self
+    }
+
+    /// Lets sessions in only while the holder of the lock holds it.
+    #[must_use]
+    pub(super) fn fenced(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
         self
     }
 
@@ -78,6 +87,9 @@ impl Database {
             session.execute("begin").await?;
         }
         session.set(SESSION_SETTINGS).await?;
+        if let Some(fence) = &self.fence {
+            fence.pass(&mut session).await?;
+        }
         Ok(session)
     }
 

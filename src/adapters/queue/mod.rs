@@ -24,12 +24,16 @@ use sqlx::SqlitePool;
 pub use job::{Delivery, Job, JobStatus, QueuedJob};
 pub use serve::{Handler, STOP_LIMIT};
 
-use patient::Patient;
+use patient::{Patience, Patient};
 
 use crate::clock;
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::ids::{RunId, Stage};
+
+/// A worker that starts while Redis is away tries again after this.
+const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 
 /// The queues. Cloning is cheap.
 #[derive(Clone)]
@@ -42,13 +46,33 @@ enum Place {
 }
 
 impl Queues {
-    /// Opens the queues that the configuration names.
+    /// Opens the queues that the configuration names, for a command.
     ///
     /// # Errors
     /// Redis cannot be reached or refuses the password, or the file cannot be written.
     pub async fn open(config: &config::Queue) -> Result<Self> {
+        Self::connect(config, Patience::Command).await
+    }
+
+    /// Opens them for a worker, which waits for a Redis that is away, then and later.
+    ///
+    /// # Errors
+    /// Redis refuses the password, or the file cannot be written.
+    pub async fn open_for_worker(config: &config::Queue) -> Result<Self> {
+        loop {
+            match Self::connect(config, Patience::Worker).await {
+                Err(error) if error.kind() == ErrorKind::Connection => {
+                    tracing::warn!(error.message = %error, hint = error.operator_hint(), "{}", events::QUEUE_AWAY);
+                    tokio::time::sleep(CONNECT_AGAIN).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn connect(config: &config::Queue, patience: Patience) -> Result<Self> {
         Ok(Self(match &config.redis_url {
-            Some(url) => Place::Redis(Patient::connect(url).await?),
+            Some(url) => Place::Redis(Patient::connect(url, patience).await?),
             None => Place::File(sqlite::open(&config.file).await?),
         }))
     }

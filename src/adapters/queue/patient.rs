@@ -1,46 +1,107 @@
-//! A Redis connection that outlives a restart of Redis: commands wait and are sent again for up to a minute.
+//! A Redis connection that outlives an outage of Redis: commands wait and are sent again, a worker's for as long as it takes.
 //!
 //! The queue library takes any error of a command for the end of its worker, and drops the job that is running. All
 //! that it sends may be sent twice: pushes claim a fixed id, and an acknowledgement that comes twice only costs the
 //! worker, not the job.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use ::redis::io::tcp::TcpSettings;
 use ::redis::{
-    Client, Cmd, ErrorKind as RedisKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind as RedisKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture,
+    ServerErrorKind, Value,
 };
 
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A network that swallows what is sent is noticed after this; a Redis that stands still for seconds is waited for.
+const NO_ANSWER: Duration = Duration::from_secs(30);
+/// An outage that is longer is said.
+const WORTH_SAYING: Duration = Duration::from_secs(5);
 
-/// The connection. Cloning is cheap; all clones share one socket.
+/// For how long a command is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Somebody waits for the answer.
+    Command,
+    /// A worker waits for as long as it takes: a job that is at work must not end with Redis.
+    Worker,
+}
+
+impl Patience {
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Command => Some(Duration::from_secs(10)),
+            Self::Worker => None,
+        }
+    }
+}
+
+/// The connection. Cloning is cheap; the clones share one socket until one of them has to make another.
 #[derive(Clone)]
 pub(super) struct Patient {
+    client: Arc<Client>,
     inner: ConnectionManager,
+    patience: Patience,
+    /// Whether the present outage was said.
+    was_said: Arc<AtomicBool>,
 }
 
 impl Patient {
-    pub(super) async fn connect(url: &Secret) -> Result<Self> {
-        let client = Client::open(url.expose()).map_err(|error| {
+    pub(super) async fn connect(url: &Secret, patience: Patience) -> Result<Self> {
+        let wrong = |error: RedisError| {
             Error::new(ErrorKind::Configuration, "REDIS_URL cannot be understood").because(error)
-        })?;
-        // The default limit of 500 ms for an answer kills workers whenever Redis is busy.
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(Some(Duration::from_secs(10)))
-            .set_max_delay(LONGEST_PAUSE)
-            .set_number_of_retries(3);
-        let inner = client.get_connection_manager_with_config(config).await.map_err(unreachable)?;
-        let mut patient = Self { inner };
+        };
+        let info = url.expose().into_connection_info().map_err(wrong)?;
+        let info = info.set_tcp_settings(TcpSettings::default().set_user_timeout(NO_ANSWER));
+        let client = Arc::new(Client::open(info).map_err(wrong)?);
+        let inner = client.get_connection_manager_with_config(settings()).await.map_err(unreachable)?;
+        let mut patient = Self { client, inner, patience, was_said: Arc::default() };
         // Without a password in the URL, only the first command tells that Redis wants one.
         ::redis::cmd("PING").query_async::<()>(&mut patient).await.map_err(unreachable)?;
         Ok(patient)
     }
+
+    /// Waits before a command is sent again, or gives the error back.
+    async fn wait(&mut self, pauses: &mut Pauses, error: RedisError) -> std::result::Result<(), RedisError> {
+        let Some(pause) = pauses.after(&error, Instant::now()) else {
+            return Err(error);
+        };
+        if pauses.since.elapsed() >= WORTH_SAYING && !self.was_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error.message = %error, "{}", events::QUEUE_AWAY);
+        }
+        tokio::time::sleep(pause).await;
+        if error.is_timeout() {
+            // The library makes a connection anew only where the old one was closed, and nobody closed this one.
+            if let Ok(inner) = self.client.get_connection_manager_with_config(settings()).await {
+                self.inner = inner;
+            }
+        }
+        Ok(())
+    }
+
+    fn answered<T>(&self, answer: T) -> std::result::Result<T, RedisError> {
+        if self.was_said.load(Ordering::Relaxed) && self.was_said.swap(false, Ordering::Relaxed) {
+            tracing::info!("{}", events::QUEUE_BACK);
+        }
+        Ok(answer)
+    }
+}
+
+fn settings() -> ConnectionManagerConfig {
+    // The default limit of 500 ms for an answer kills workers whenever Redis is busy.
+    ConnectionManagerConfig::new()
+        .set_response_timeout(Some(NO_ANSWER))
+        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_max_delay(LONGEST_PAUSE)
+        .set_number_of_retries(1)
 }
 
 fn unreachable(error: RedisError) -> Error {
@@ -87,40 +148,32 @@ fn passes_by_itself(error: &RedisError) -> bool {
 struct Pauses {
     next: Duration,
     since: Instant,
+    patience: Patience,
 }
 
 impl Pauses {
-    fn new() -> Self {
-        Self { next: FIRST_PAUSE, since: Instant::now() }
+    fn new(patience: Patience) -> Self {
+        Self { next: FIRST_PAUSE, since: Instant::now(), patience }
     }
 
     /// The pause before the next try; none when it is no use.
     fn after(&mut self, error: &RedisError, now: Instant) -> Option<Duration> {
         let pause = self.next;
-        let worth_it = passes_by_itself(error) && now.duration_since(self.since) + pause <= PATIENCE;
+        let is_over =
+            self.patience.limit().is_some_and(|limit| now.duration_since(self.since) + pause > limit);
         self.next = (pause * 2).min(LONGEST_PAUSE);
-        worth_it.then_some(pause)
-    }
-
-    /// Waits before the next try, or gives the error back.
-    async fn wait(&mut self, error: RedisError) -> std::result::Result<(), RedisError> {
-        let Some(pause) = self.after(&error, Instant::now()) else {
-            return Err(error);
-        };
-        tracing::debug!(error.message = %error, "Redis does not answer, trying again");
-        tokio::time::sleep(pause).await;
-        Ok(())
+        (passes_by_itself(error) && !is_over).then_some(pause)
     }
 }
 
 impl ConnectionLike for Patient {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut pauses = Pauses::new();
+            let mut pauses = Pauses::new(self.patience);
             loop {
                 match self.inner.req_packed_command(command).await {
-                    Ok(value) => return Ok(value),
-                    Err(error) => pauses.wait(error).await?,
+                    Ok(value) => return self.answered(value),
+                    Err(error) => self.wait(&mut pauses, error).await?,
                 }
             }
         })
@@ -133,11 +186,11 @@ impl ConnectionLike for Patient {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut pauses = Pauses::new();
+            let mut pauses = Pauses::new(self.patience);
             loop {
                 match self.inner.req_packed_commands(pipeline, offset, count).await {
-                    Ok(values) => return Ok(values),
-                    Err(error) => pauses.wait(error).await?,
+                    Ok(values) => return self.answered(values),
+                    Err(error) => self.wait(&mut pauses, error).await?,
                 }
             }
         })
@@ -179,20 +232,25 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_waited_out_for_a_minute_and_no_longer() {
-        let mut pauses = Pauses::new();
-        let (start, mut waited) = (pauses.since, Duration::ZERO);
+    fn a_command_waits_out_a_short_outage_and_a_worker_any() {
         let loading = server_error(ServerErrorKind::BusyLoading);
-        while let Some(pause) = pauses.after(&loading, start + waited) {
-            assert!(pause <= LONGEST_PAUSE);
-            waited += pause;
-        }
-        assert!(waited > Duration::from_secs(55) && waited <= PATIENCE, "{waited:?}");
+        let waited = |patience| {
+            let mut pauses = Pauses::new(patience);
+            let (start, mut waited) = (pauses.since, Duration::ZERO);
+            let day = Duration::from_secs(86400);
+            while let Some(pause) = pauses.after(&loading, start + waited).filter(|_| waited < day) {
+                assert!(pause <= LONGEST_PAUSE);
+                waited += pause;
+            }
+            waited.as_secs()
+        };
+        assert!((8..=10).contains(&waited(Patience::Command)), "{}", waited(Patience::Command));
+        assert_eq!(waited(Patience::Worker), 86400);
     }
 
     #[test]
     fn what_will_not_pass_is_not_waited_for() {
-        let mut pauses = Pauses::new();
+        let mut pauses = Pauses::new(Patience::Worker);
         let now = pauses.since;
         assert_eq!(pauses.after(&server_error(ServerErrorKind::NoPerm), now), None);
         assert_eq!(pauses.after(&(RedisKind::AuthenticationFailed, "wrong password").into(), now), None);

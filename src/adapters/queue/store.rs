@@ -19,11 +19,9 @@ use super::patient::Patient;
 
 /// How often a queue is looked at: nothing wakes a worker when a job is pushed.
 const POLL_EVERY: Duration = Duration::from_millis(500);
-/// How often a worker says that it is alive, and after how many silences its job is given to another one: 30 s.
+/// How often a worker says that it is alive, and after how many silences its job is given to another one: 20 s, 25 at most.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
-pub(super) const MISSED_HEARTBEATS: usize = 6;
-
-/// A worker that was not seen for so long has died.
+pub(super) const MISSED_HEARTBEATS: usize = 4;
 pub(super) const DEAD_AFTER: Duration = HEARTBEAT.saturating_mul(MISSED_HEARTBEATS as u32);
 
 type Polled<S> = PollWith<S, IntervalStrategy>;

@@ -58,5 +58,9 @@ fn stages(several: &Several) -> Vec<Stage> {
 }
 
 fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-    if json { say_json(answer) } else { Ok(say(&text(answer))) }
+    if json {
+        return say_json(answer);
+    }
+    say(&text(answer));
+    Ok(())
 }

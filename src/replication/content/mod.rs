@@ -9,7 +9,6 @@ mod standing;
 use self::catalog::LEARNING_CONTENT;
 use crate::adapters::http::content_api;
 use crate::adapters::ledger::Recorder;
-use crate::adapters::postgres::Database;
 use crate::config::Config;
 use crate::error::Result;
 use crate::outcome::Skipped;
@@ -24,7 +23,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         tracing::info!("no LCMS_API_URL: there is no learning content to replicate");
         return Ok(());
     };
-    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let warehouse = recorder.warehouse();
     let body =
         recorder.step("fetch", content_api::fetch(&config.content, base, LEARNING_CONTENT.path)).await?;
     let loaded = recorder.step("read", async { answer::read(&LEARNING_CONTENT, &body) }).await?;

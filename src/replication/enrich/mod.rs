@@ -41,7 +41,7 @@ const SCHEMA: &str = "public";
 pub async fn run(config: &Config, aside: &Aside, recorder: &Recorder) -> Result<()> {
     let files = files::read(&config.replication.enrichment_dir, SCHEMA).await?;
     tracing::info!(files = files.len(), "{}", events::ENRICHMENT_STARTED);
-    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let warehouse = recorder.warehouse();
     let adopted = recorder.ledger().adopted().await?.unwrap_or_default();
     let adopted: Vec<TableName> = adopted
         .into_iter()

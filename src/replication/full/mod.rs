@@ -21,7 +21,6 @@ pub(super) use self::leaving::attempt;
 use self::aside::Aside;
 use self::publish::{Ground, Incoming};
 use crate::adapters::ledger::Recorder;
-use crate::adapters::postgres::Database;
 use crate::adapters::postgres::archive::Entry;
 use crate::adapters::postgres::catalog::{CopyTable, Object, TableSize};
 use crate::config::Config;
@@ -66,7 +65,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     }
 
     tracing::info!("{}", events::START_RESTORE);
-    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let warehouse = recorder.warehouse();
     let schema = async {
         for lost in publish::leftovers::clear(&warehouse, recorder.ledger(), None).await? {
             recorder.skipped(lost).await?;

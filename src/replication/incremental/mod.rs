@@ -61,7 +61,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
         .hint("set SOURCE_DATABASE_URL: an archive cannot be appended from"));
     };
     let source = Database::new(source, "source")?;
-    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let warehouse = recorder.warehouse();
     let plans = recorder.step("plan", plan_all(&source, &warehouse, &wanted, settings.drift)).await?;
     for skipped in plans.iter().flat_map(|plan| plan.drift.notes.clone()) {
         recorder.skipped(skipped).await?;

@@ -44,8 +44,8 @@ pub struct RepairedTable {
 ///
 /// # Errors
 /// A side cannot be read, rows do not fit, or a name is none of these tables.
-pub async fn repair(config: &Config, asked: &[String]) -> Result<Repair> {
-    let ground = Ground::prepare(config, asked).await?;
+pub async fn repair(config: &Config, warehouse: &Database, asked: &[String]) -> Result<Repair> {
+    let ground = Ground::prepare(config, warehouse.clone(), asked).await?;
     let before = ground.verify(config.replication.jobs).await?;
     if before.equal {
         return Ok(Repair { repaired: Vec::new(), after: before });

@@ -76,7 +76,8 @@ pub struct DifferentRange {
 /// # Errors
 /// A side cannot be read, or a name is none of these tables.
 pub async fn verify(config: &Config, asked: &[String]) -> Result<Verification> {
-    let ground = Ground::prepare(config, asked).await?;
+    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    let ground = Ground::prepare(config, warehouse, asked).await?;
     ground.verify(config.replication.jobs).await
 }
 
@@ -97,7 +98,7 @@ pub(super) struct Task {
 }
 
 impl Ground {
-    pub(super) async fn prepare(config: &Config, asked: &[String]) -> Result<Self> {
+    pub(super) async fn prepare(config: &Config, warehouse: Database, asked: &[String]) -> Result<Self> {
         let Some(source) = &config.databases.source else {
             return Err(Error::new(
                 ErrorKind::Configuration,
@@ -106,7 +107,6 @@ impl Ground {
         };
         two_databases(config).await?;
         let source = Database::new(source, "source")?;
-        let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
         let wanted: Vec<(&str, &Increment)> = config.replication.modes.increments().collect();
         let mut plans = super::plan_all(&source, &warehouse, &wanted, config.replication.drift).await?;
         let names: Vec<TableName> = plans.iter().map(|plan| plan.table.clone()).collect();

@@ -30,6 +30,16 @@ impl TestDatabase {
         Self::new(url.as_str(), &self.tools)
     }
 
+    /// Its server's port.
+    pub(crate) fn port(&self) -> u16 {
+        url::Url::parse(self.url()).unwrap().port().unwrap()
+    }
+
+    /// Its URL through another port: of a proxy.
+    pub(crate) fn url_at(&self, port: u16) -> String {
+        self.at_port(port).url().to_owned()
+    }
+
     /// Its URL, password included.
     pub(crate) fn url(&self) -> &str {
         self.url.expose()

@@ -25,6 +25,11 @@ impl ContentApi {
         Self { server }
     }
 
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.address().port()
+    }
+
     /// The value for `LCMS_API_URL`.
     pub(crate) fn url(&self) -> String {
         self.server.uri()
@@ -43,6 +48,11 @@ impl Webhook {
         let server = MockServer::start().await;
         Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
         Self { server }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.address().port()
     }
 
     /// The URL to put into `NOTIFICATIONS`.

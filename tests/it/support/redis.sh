@@ -1,22 +1,19 @@
 # shellcheck shell=bash disable=SC2154
-# Appended to utils/postgres.sh and run by support/guarded.rs: a Redis in folder $1, configured by $1/redis.conf.
+# Appended to utils/postgres.sh and redis_server.sh, and run by support/guarded.rs: a Redis in folder $1.
 # It lives as long as the pipe on standard input is open, which the kernel closes however the tests end.
 dir=$1
 trap '' PIPE
 for _ in 1 2 3 4 5; do
   port=$(free_port)
-  redis-server "$dir/redis.conf" --port "$port" --dir "$dir" --daemonize no </dev/null >"$dir/redis.log" 2>&1 &
-  server=$!
-  for _ in $(seq 200); do
-    if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      break 2
-    fi
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.05
-  done
+  if start_redis "$dir" "$port"; then
+    echo "$port"
+    break
+  fi
 done
 cat >/dev/null
-kill "$server"
-wait "$server"
+# Not the shell's own child where it was started again, and it may be stopped.
+server=$(cat "$dir/redis.pid" 2>/dev/null)
+if [[ -n $server ]] && kill -KILL "$server"; then
+  while (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.01; done
+fi
 rm -rf "$dir"
