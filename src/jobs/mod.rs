@@ -33,7 +33,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-pub use schedule::next_tick;
+pub use schedule::{Due, Missed, due, next_tick};
 
 use crate::adapters::ledger::{Disposition, Origin, Recorder};
 use crate::adapters::postgres::Database;
