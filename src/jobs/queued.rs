@@ -213,7 +213,9 @@ impl Worker {
             Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
             Next::Retry { delay, attempt } => {
                 tracing::warn!(run = %job.run, stage = %job.stage, attempt, delay_ms = millis(delay), "{}", events::JOB_RETRY);
-                self.push(&job.again(attempt), delay).await;
+                // A stage that could not even be looked for in the ledger is as interrupted as it was.
+                let interrupted = job.interrupted && ledger.is_none();
+                self.push(&Job { interrupted, ..job.again(attempt) }, delay).await;
             }
             Next::Fail | Next::Done => self.close(job, &result, ledger).await,
         }
