@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
-use super::run::{self, Ground, cancelled, close, holder, interrupted, log_failure, take};
+use super::run::{self, Ground, cancelled, holder, interrupted, log_failure, take};
 use super::{Jobs, announce, recovery};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -228,16 +228,7 @@ impl Worker {
         // Before the run is closed: one that is closed is not looked at again.
         announce::ended(self, job, result).await;
         let ended = (status, result.as_ref().err());
-        if let Some(ledger) = ledger {
-            close(&self.stop, || ledger.end_run(&job.run, ended)).await;
-        } else {
-            // It ended before it had the warehouse; an earlier stage may have opened the run.
-            let late = async || match Ledger::open_existing(&self.database).await? {
-                Some(ledger) => ledger.end_run(&job.run, ended).await,
-                None => Ok(()),
-            };
-            close(&self.stop, || Box::pin(late())).await;
-        }
+        run::end(&self.stop, ledger, &self.database, &job.run, ended).await;
         tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
     }
 

@@ -134,6 +134,29 @@ where
     }
 }
 
+/// Closes a run. `ledger` is that of those who hold the lock; where that is lost, or was never had, it is written without: the job
+/// is not acknowledged yet, so that nobody else goes on with this run.
+pub(super) async fn end(
+    stop: &CancellationToken,
+    ledger: Option<&Ledger>,
+    database: &Database,
+    run: &RunId,
+    (status, error): (Status, Option<&Error>),
+) {
+    let write = async || {
+        if let Some(ledger) = ledger
+            && ledger.end_run(run, (status, error)).await.is_ok()
+        {
+            return Ok(());
+        }
+        match Ledger::open_existing(database).await? {
+            Some(ledger) => ledger.end_run(run, (status, error)).await,
+            None => Ok(()),
+        }
+    };
+    close(stop, || Box::pin(write())).await;
+}
+
 /// Takes what a stage needs to itself: the warehouse, or the turn to push.
 pub(super) async fn take(
     database: &Database,

@@ -21,6 +21,7 @@ use Stage::{FullReplication as Full, Notification as Notify};
 
 on_each_store! {
     what_came_back_while_the_warehouse_was_away_is_still_interrupted
+    a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was
 }
 
 fn run() -> RunId {
@@ -58,4 +59,74 @@ async fn what_came_back_while_the_warehouse_was_away_is_still_interrupted(chain:
     assert!(chain.stages_seen(&run()).is_empty(), "ON_INTERRUPTED is fail: it does not begin again");
     assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
     worker.stop().await;
+}
+
+/// Ends all sessions, as a restart of the server does.
+async fn let_go_of_the_warehouse(chain: &Chain) {
+    let holder = "select pg_terminate_backend(pid) from pg_stat_activity
+                  where datname = current_database() and application_name like 'nightferry %'";
+    chain.night.warehouse.execute(holder).await;
+}
+
+async fn a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was(chain: Chain) {
+    let chain = chain.with("MAX_RETRY_COUNT", "0").act(Full, &[Act::Hang, Act::Hang]);
+    let worker = chain.worker();
+    let run = chain.restart(Full).await;
+    chain.started(1).await;
+    let_go_of_the_warehouse(&chain).await;
+    assert_eq!(statuses(&chain.ended(&run, Full).await), [JobStatus::Failed]);
+    assert_eq!(chain.ledger_of(&run).await, "failed|connection");
+    worker.stop().await;
+
+    let jobs = chain.jobs();
+    let command =
+        tokio::spawn(
+            async move { jobs.run_now(&[Full], Origin::Command, &CancellationToken::new()).await.1 },
+        );
+    chain.started(2).await;
+    let_go_of_the_warehouse(&chain).await;
+    assert_eq!(command.await.unwrap().unwrap_err().kind(), ErrorKind::Connection);
+    let of_command = "select status, error_kind from nightferry.runs where origin = 'command'";
+    assert_eq!(chain.night.warehouse.one(of_command).await, "failed|connection");
+}
+
+/// Somebody who takes connections and never answers.
+async fn silent_endpoint() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_does_not_wait_for_an_endpoint_before_it_begins() {
+    let (_listener, url) = silent_endpoint().await;
+    let endpoint = json!([{"url": url, "events": ["started"]}]);
+    let chain = Chain::on_a_file().await.with("NOTIFICATIONS", &endpoint.to_string());
+    let (jobs, stop) = (chain.jobs(), CancellationToken::new());
+    let stopped = stop.clone();
+    let command = tokio::spawn(async move { jobs.run_now(&[Full], Origin::Command, &stopped).await.1 });
+    let closed = until("the command's stage to end", async || {
+        let sql = "select count(*) from nightferry.runs where status = 'succeeded'";
+        let is_there = "select to_regclass('nightferry.runs') is not null";
+        if chain.night.warehouse.one(is_there).await != "t" {
+            return None;
+        }
+        (chain.night.warehouse.one(sql).await == "1").then_some(())
+    });
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("the stage waits for no endpoint");
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), command).await.expect("a signal ends it").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_takes_no_run_of_a_command() {
+    let chain = Chain::on_a_file().await;
+    let ledger = Ledger::open(&warehouse(&chain)).await.unwrap();
+    for seconds in 0..60 {
+        let run = RunId::at(clock::now() + chrono::TimeDelta::seconds(seconds));
+        ledger.begin_run(&run, Origin::Command, "host-1").await.unwrap();
+        ledger.end_run(&run, (Status::Succeeded, None)).await.unwrap();
+    }
+    let run = chain.restart(Notify).await;
+    assert_eq!(ledger.run_status(&run).await.unwrap(), None, "{run}");
 }
