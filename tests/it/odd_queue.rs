@@ -22,6 +22,7 @@ use Stage::{FullReplication as Full, Notification as Notify};
 on_each_store! {
     what_came_back_while_the_warehouse_was_away_is_still_interrupted
     a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was
+    a_job_that_was_cancelled_does_not_go_on_when_it_comes_back
 }
 
 fn run() -> RunId {
@@ -90,11 +91,44 @@ async fn a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was(chain: 
     assert_eq!(chain.night.warehouse.one(of_command).await, "failed|connection");
 }
 
+async fn a_job_that_was_cancelled_does_not_go_on_when_it_comes_back(chain: Chain) {
+    let chain = chain.with("ON_INTERRUPTED", "resume");
+    open_stage(&chain, Origin::Schedule, Full).await;
+    let job = Job { interrupted: true, ..Job::first(run(), Full, Origin::Schedule) };
+    let queues = chain.queues().await;
+    // While the worker that died was not missed yet.
+    queues.ask_to_cancel(&job).await.unwrap();
+    queues.push(&job, Duration::ZERO).await.unwrap();
+    let worker = chain.worker();
+    assert_eq!(statuses(&chain.ended(&run(), Full).await), [JobStatus::Failed]);
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|cancelled");
+    assert!(chain.stages_seen(&run()).is_empty());
+    worker.stop().await;
+}
+
 /// Somebody who takes connections and never answers.
 async fn silent_endpoint() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     (listener, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_hangs_on_can_be_cancelled() {
+    let (_listener, url) = silent_endpoint().await;
+    let endpoint = json!([{"url": url, "events": ["started"]}]);
+    let chain = Chain::on_a_file().await.with("NOTIFICATIONS", &endpoint.to_string());
+    let worker = chain.worker();
+    chain.restart(Full).await;
+    let queues = chain.queues().await;
+    let telling = until("the event to be at work", async || {
+        let jobs = queues.jobs(Stage::Event).await.unwrap();
+        jobs.into_iter().find(|queued| queued.status == JobStatus::Running)
+    })
+    .await;
+    operator::cancel(&chain.config(), &telling.job.id()).await.unwrap();
+    assert_eq!(statuses(&queues.jobs(Stage::Event).await.unwrap()), [JobStatus::Failed]);
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
