@@ -164,3 +164,18 @@ async fn a_restart_takes_no_run_of_a_command() {
     let run = chain.restart(Notify).await;
     assert_eq!(ledger.run_status(&run).await.unwrap(), None, "{run}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_last_stage_that_was_lost_does_not_begin_a_whole_night() {
+    let chain = Chain::on_redis().await.with("ON_INTERRUPTED", "resume");
+    let ledger = Ledger::open(&warehouse(&chain)).await.unwrap();
+    ledger.begin_run(&run(), Origin::Restart, "host-1").await.unwrap();
+    let worker = chain.worker();
+    until("the end of the run", async || {
+        (!chain.ledger_of(&run()).await.starts_with("running")).then_some(())
+    })
+    .await;
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
+    assert!(chain.stages_seen(&run()).is_empty(), "nobody knows which stage was asked for");
+    worker.stop().await;
+}
