@@ -23,6 +23,7 @@ on_each_store! {
     what_came_back_while_the_warehouse_was_away_is_still_interrupted
     a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was
     a_job_that_was_cancelled_does_not_go_on_when_it_comes_back
+    a_job_that_begins_while_it_is_removed_is_not_taken_for_ended
 }
 
 fn run() -> RunId {
@@ -104,6 +105,36 @@ async fn a_job_that_was_cancelled_does_not_go_on_when_it_comes_back(chain: Chain
     assert_eq!(chain.ledger_of(&run()).await, "interrupted|cancelled");
     assert!(chain.stages_seen(&run()).is_empty());
     worker.stop().await;
+}
+
+async fn a_job_that_begins_while_it_is_removed_is_not_taken_for_ended(chain: Chain) {
+    let chain = chain.act(Full, &[Act::Hang]);
+    let job = Job::first(run(), Full, Origin::Schedule);
+    Ledger::open(&warehouse(&chain)).await.unwrap();
+    chain.queues().await.push(&job, Duration::ZERO).await.unwrap();
+    // The operator's way to the warehouse is slow, the worker's is not.
+    let proxy = Proxy::before(chain.night.warehouse.port()).await;
+    proxy.hold();
+    let slow = slow_config(&chain, &proxy);
+    let removing = tokio::spawn(async move { operator::remove(&slow, &job.id()).await });
+    until("the operator to be on the way", async || (proxy.accepted() > 0).then_some(())).await;
+    let worker = chain.worker();
+    chain.started(1).await;
+    proxy.open();
+    let removed = removing.await.unwrap();
+    let is_at_work = chain.seen.lock().unwrap().at_work > 0;
+    assert_eq!(removed.is_err(), is_at_work, "{removed:?}");
+    let expected = if is_at_work { "running|" } else { "interrupted|cancelled" };
+    assert_eq!(chain.ledger_of(&run()).await, expected);
+    worker.stop().await;
+}
+
+/// The chain's configuration, with its warehouse behind a proxy.
+fn slow_config(chain: &Chain, proxy: &Proxy) -> Config {
+    let mut config = chain.config();
+    let url = chain.night.warehouse.url_at(proxy.port());
+    config.databases.warehouse = chain.night.config(&[("TARGET_DATABASE_URL", &url)]).databases.warehouse;
+    config
 }
 
 /// Somebody who takes connections and never answers.
