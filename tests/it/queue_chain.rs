@@ -23,10 +23,10 @@ use crate::support::{RedisServer, TestNight, until};
 /// Every scenario, on each store.
 macro_rules! on_each_store {
     ($($scenario:ident)*) => {
-        mod on_redis {
+        mod onredis {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $scenario() {
-                super::$scenario(crate::queue_chain::Chain::on_redis().await).await;
+                super::$scenario(crate::queue_chain::Chain::onredis().await).await;
             })*
         }
         mod on_a_file {
@@ -73,11 +73,11 @@ pub(crate) struct Chain {
     /// The same for pushes, where a bucket is named.
     pub(crate) push_schedule: Option<Cron>,
     pub(crate) seen: Arc<Mutex<Seen>>,
-    _redis: Option<RedisServer>,
+    redis: Option<RedisServer>,
 }
 
 impl Chain {
-    pub(crate) async fn on_redis() -> Self {
+    pub(crate) async fn onredis() -> Self {
         let redis = RedisServer::start();
         Self::new(vec![("REDIS_URL", redis.url())], TestNight::new().await, Some(redis))
     }
@@ -95,7 +95,7 @@ impl Chain {
     ) -> Self {
         // A time of the year at which no test runs twice.
         variables.push(("SCHEDULE", "59 23 29 2 *".to_owned()));
-        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), _redis: redis }
+        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), redis: redis }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -129,6 +129,10 @@ impl Chain {
 
     pub(crate) fn jobs(&self) -> Jobs {
         Jobs::new(self.config()).with_stages(stages(&self.seen)).deferring(Duration::from_secs(1))
+    }
+
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.as_ref().unwrap().url()
     }
 
     pub(crate) async fn restart(&self, stage: Stage) -> RunId {
