@@ -48,6 +48,7 @@ mod reconcile;
 mod recovery;
 mod rollback;
 mod scalingo;
+mod schedule;
 mod schema_export;
 mod second_night;
 mod sentry;
