@@ -23,10 +23,10 @@ use crate::support::{RedisServer, TestNight, until};
 /// Every scenario, on each store.
 macro_rules! on_each_store {
     ($($scenario:ident)*) => {
-        mod onredis {
+        mod on_redis {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $scenario() {
-                super::$scenario(crate::queue_chain::Chain::onredis().await).await;
+                super::$scenario(crate::queue_chain::Chain::on_redis().await).await;
             })*
         }
         mod on_a_file {
@@ -77,7 +77,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) async fn onredis() -> Self {
+    pub(crate) async fn on_redis() -> Self {
         let redis = RedisServer::start();
         Self::new(vec![("REDIS_URL", redis.url())], TestNight::new().await, Some(redis))
     }
@@ -95,7 +95,7 @@ impl Chain {
     ) -> Self {
         // A time of the year at which no test runs twice.
         variables.push(("SCHEDULE", "59 23 29 2 *".to_owned()));
-        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), redis: redis }
+        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), redis }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {

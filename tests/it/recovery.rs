@@ -174,8 +174,12 @@ async fn a_night_that_redis_lost_before_it_began_is_put_on_its_queue_again() {
     let queues = chain.queues().await;
     queues.pause(Full).await.unwrap();
     let worker = chain.worker();
-    until("the night to be on its queue", async || (!queues.jobs(Full).await.unwrap().is_empty()).then_some(())).await;
-    let mut redis = redis::Client::open(chain.redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    until("the night to be on its queue", async || {
+        (!queues.jobs(Full).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let mut redis =
+        redis::Client::open(chain.redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap();
     redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.unwrap();
     chain.ended(&RunId::at(tick), Notify).await;
     assert_eq!(chain.stages_seen(&RunId::at(tick)), Stage::NIGHT);

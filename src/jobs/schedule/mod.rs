@@ -150,7 +150,8 @@ impl Keeper<'_> {
             due(self.pattern, self.timezone, tick - TimeDelta::seconds(1), clock::now(), &self.missed),
             Ok(Due::Run(due)) if due == tick
         );
-        if !is_worth_it || self.book.has_begun(&job.run).await == Some(true) || self.book.is_replaced().await {
+        if !is_worth_it || self.book.has_begun(&job.run).await == Some(true) || self.book.is_replaced().await
+        {
             return false;
         }
         if matches!(tokio::time::timeout(PUSH_LIMIT, self.queues.exists(&job)).await, Ok(Ok(false))) {
