@@ -9,6 +9,7 @@ mod check;
 mod format;
 mod generations;
 mod plan;
+mod queue;
 mod restart;
 mod rollback;
 mod run;
@@ -53,7 +54,8 @@ Examples:
   nightferry backup push                  A dump of the source into the bucket
   nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
-  nightferry restart full-replication     Put a stage on its queue again";
+  nightferry restart full-replication     Put a stage on its queue again
+  nightferry queue failed                 Which jobs failed, and why?";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -68,6 +70,7 @@ enum Command {
     Rollback(rollback::Arguments),
     Generations(generations::Arguments),
     Backup(backup::Arguments),
+    Queue(queue::Arguments),
     Schema(schema::Arguments),
 }
 
@@ -126,6 +129,7 @@ impl Command {
             Self::Rollback(arguments) => rollback::run(arguments, settings).await,
             Self::Generations(arguments) => generations::run(arguments, settings).await,
             Self::Backup(arguments) => backup::run(arguments, settings).await,
+            Self::Queue(arguments) => queue::run(arguments, settings).await,
             Self::Schema(arguments) => schema::run(arguments, settings).await,
         }
     }

@@ -11,13 +11,16 @@ use crate::jobs;
 /// Put a stage on its queue; a worker runs it, then those that follow it.
 ///
 /// For a night that failed, once its cause is gone. A push and an export of the schema are followed by nothing. The worker does the work; this
-/// command only asks for it.
+/// command only asks for it, and refuses while a night is under way: a push alone may go beside one.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The stage to begin with.
     #[arg(value_parser = stage())]
     stage: Stage,
+    /// Put it on its queue also while a night is under way: it begins once that has ended.
+    #[arg(long)]
+    after: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -25,6 +28,7 @@ Examples:
   nightferry restart full-replication            The whole night
   nightferry restart incremental-replication     What comes after a full stage that ended well
   nightferry restart notification                Only the webhooks
+  nightferry restart full-replication --after    Another night once the one under way has ended
   nightferry restart backup-push                 A dump of the source into the bucket";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
@@ -34,7 +38,7 @@ fn stage() -> impl TypedValueParser<Value = Stage> {
 pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ending> {
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
-    let run = jobs::restart(&config, arguments.stage).await?;
+    let run = jobs::restart(&config, arguments.stage, arguments.after).await?;
     say(&queued(arguments.stage, &run));
     Ok(Ending::Done)
 }

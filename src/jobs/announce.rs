@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Jobs;
 use super::queued::Worker;
-use crate::adapters::ledger::Ledger;
+use crate::adapters::ledger::{Ledger, Origin};
 use crate::adapters::queue::Job;
 use crate::error::{ErrorKind, Result};
 use crate::ids::{RunId, Stage};
@@ -19,19 +19,26 @@ const LEDGER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Has it told that a run begins with this job.
 pub(super) async fn started(worker: &Worker, job: &Job) {
-    have_told(worker, job, notice(Event::Started, &job.id(), job.stage)).await;
+    have_told(worker, &job.run, job.origin, notice(Event::Started, &job.id(), job.stage)).await;
 }
 
 /// Has it told how a run ended with this job.
 pub(super) async fn ended(worker: &Worker, job: &Job, result: &Result<()>) {
     if let Some(notice) = ending(&job.id(), job.stage, result) {
-        have_told(worker, job, notice).await;
+        have_told(worker, &job.run, job.origin, notice).await;
     }
 }
 
-/// Has it told that no night has ended well for too long; `since` names the last one that did.
-pub(super) async fn late(worker: &Worker, job: &Job, since: &str) {
-    have_told(worker, job, notice(Event::Late, since, Stage::FullReplication)).await;
+/// Has it told that no night has ended well since this run. Said once of each, however many workers notice it.
+pub(super) async fn late(worker: &Worker, since: &RunId, trouble: Trouble) {
+    let notice = Notice {
+        event: Event::Late,
+        of: since.to_string(),
+        stage: None,
+        trouble: Some(trouble),
+        told: Vec::new(),
+    };
+    have_told(worker, since, Origin::Schedule, notice).await;
 }
 
 /// What there is to tell of a run that ended with this stage.
@@ -52,9 +59,9 @@ pub(super) fn notice(event: Event, of: &str, stage: Stage) -> Notice {
     Notice { event, of: of.to_owned(), stage: Some(stage), trouble: None, told: Vec::new() }
 }
 
-async fn have_told(worker: &Worker, job: &Job, notice: Notice) {
+async fn have_told(worker: &Worker, run: &RunId, origin: Origin, notice: Notice) {
     if notify::is_wanted(&worker.jobs.config, notice.event) {
-        worker.push(&Job::telling(job.run.clone(), job.origin, notice), Duration::ZERO).await;
+        worker.push(&Job::telling(run.clone(), origin, notice), Duration::ZERO).await;
     }
 }
 

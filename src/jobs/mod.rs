@@ -4,6 +4,7 @@
 //! - [`restart`] puts a stage on its queue; the chain goes on from there. A push and an export of the schema are chains of one.
 //! - [`repair`] copies what differs in the tables of the incremental stage, in the foreground.
 //! - [`roll_back`] makes the previous generation live again, in the foreground.
+//! - [`operator`] lists the jobs of the queues, and retries, cancels, removes and pauses them.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
 //!
 //! A run is a chain of jobs. A job that ends well pushes the next stage's first job before it is acknowledged; one
@@ -15,6 +16,7 @@
 mod announce;
 mod flow;
 mod foreground;
+pub mod operator;
 mod queued;
 mod recovery;
 mod repair;
@@ -63,11 +65,15 @@ pub async fn run_now(
     Jobs::new(config.clone()).run_now(stages, origin, stop).await
 }
 
-/// Puts a stage on its queue, as the beginning of a run of its own; the stages after it follow.
+/// Puts a stage on its queue, as the beginning of a run of its own; the stages after it follow. Beside something that it would
+/// have to wait for only when told to go `after` it.
 ///
 /// # Errors
-/// The queue cannot be reached.
-pub async fn restart(config: &Config, stage: Stage) -> Result<RunId> {
+/// Something else is under way, or the queue cannot be reached.
+pub async fn restart(config: &Config, stage: Stage, after: bool) -> Result<RunId> {
+    if !after {
+        operator::refuse_beside(config, stage).await?;
+    }
     Jobs::new(config.clone()).restart(stage).await
 }
 
@@ -143,7 +149,7 @@ impl Jobs {
         foreground::run(self, stages, origin, stop).await
     }
 
-    /// See [`restart`].
+    /// See [`restart`]; whatever is under way, the stage comes after it.
     ///
     /// # Errors
     /// Those of [`restart`].

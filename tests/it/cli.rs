@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::TestNight;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "plan",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 11] = [
     "rollback",
     "generations",
     "backup",
+    "queue",
 ];
 
 /// The command in an empty folder with an empty environment.

@@ -1,6 +1,7 @@
 //! A chain of jobs with small stages in place of the product's, on a real queue and a real warehouse.
 
 use std::collections::{HashMap, VecDeque};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,13 @@ impl Chain {
             push.schedule = self.push_schedule.clone();
         }
         config
+    }
+
+    /// Runs the binary to its end, on this queue.
+    pub(crate) async fn binary(&self, arguments: &[&str]) -> Output {
+        let pairs: Vec<(&str, &str)> =
+            self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.night.binary(arguments, &pairs).await
     }
 
     pub(crate) fn jobs(&self) -> Jobs {

@@ -264,6 +264,23 @@ impl Ledger {
             .map_err(|error| failed("cannot read the run in the ledger", error))
     }
 
+    /// The last night that ended well and when; where none did yet, the first that was begun, and its beginning. A run that only
+    /// told somebody is no night.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn last_good_night(&self) -> Result<Option<(RunId, DateTime<Utc>)>> {
+        let night: Option<(String, DateTime<Utc>)> = sqlx::query_as(
+            "select run_id, coalesce(case when status = 'succeeded' then ended_at end, started_at) from nightferry.runs r
+             where exists (select from nightferry.stages s where s.run_id = r.run_id and stage like '%-replication')
+             order by status = 'succeeded' desc, case when status = 'succeeded' then ended_at end desc, started_at limit 1",
+        )
+        .fetch_optional(self.session().await?.raw())
+        .await
+        .map_err(|error| failed("cannot read the nights of the ledger", error))?;
+        Ok(night.map(|(run, at)| (RunId::from(run), at)))
+    }
+
     /// The stage of a run that was opened last; none before its first.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! What operators said of queues and jobs: marks of our own, kept beside the jobs in the same store.
+//! What operators do to queues and jobs. What they only say of them is kept as marks of our own, beside the jobs in the same store.
 
-use super::{Job, Place, Queues, redis, sqlite};
+use super::{Job, Place, QueuedJob, Queues, redis, sqlite};
 use crate::error::Result;
 use crate::ids::Stage;
 
@@ -64,6 +64,52 @@ impl Queues {
     /// Forgets that somebody asked to stop a job, since it has ended.
     pub(super) async fn no_more_to_cancel(&self, job: &Job) -> Result<()> {
         self.unmark(CANCELLED, &job.id()).await
+    }
+
+    /// The job of this name, as the logs print it.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn find(&self, id: &str) -> Result<Option<QueuedJob>> {
+        // The name of an event's job has the stage in it that the event is of.
+        let may_be_of = |stage: &Stage| *stage == Stage::Event || id.contains(stage.name());
+        for stage in Stage::ALL.into_iter().filter(may_be_of) {
+            let mut jobs = self.jobs(stage).await?.into_iter();
+            if let Some(found) = jobs.find(|queued| queued.job.id() == id) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a job with all that is known of it, also one that has ended: it can be pushed again. Says whether it is
+    /// gone; one that is in the hands of a worker is left alone.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn remove(&self, job: &Job) -> Result<bool> {
+        let id = job.ulid().to_string();
+        let gone = match &self.0 {
+            Place::Redis(connection) => redis::remove(connection, job.stage, &id).await?,
+            Place::File(pool) => sqlite::remove(pool, &id).await?,
+        };
+        if gone {
+            self.no_more_to_cancel(job).await?;
+        }
+        Ok(gone)
+    }
+
+    /// Ends a job that nobody has taken, as failed for this reason; it stays on record, so that nobody pushes it again. Says
+    /// whether that was in time.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn withdraw(&self, job: &Job, why: &str) -> Result<bool> {
+        let (id, result) = (job.ulid().to_string(), serde_json::json!({ "Err": why }).to_string());
+        match &self.0 {
+            Place::Redis(connection) => redis::withdraw(connection, job.stage, &id, &result).await,
+            Place::File(pool) => sqlite::withdraw(pool, &id, &result).await,
+        }
     }
 
     async fn mark(&self, kind: &str, name: &str) -> Result<()> {

@@ -116,50 +116,6 @@ impl Queues {
         Ok(jobs)
     }
 
-    /// The job of this name, as the logs print it.
-    ///
-    /// # Errors
-    /// The store cannot be reached.
-    pub async fn find(&self, id: &str) -> Result<Option<QueuedJob>> {
-        for stage in Stage::ALL {
-            let mut jobs = self.jobs(stage).await?.into_iter();
-            if let Some(found) = jobs.find(|queued| queued.job.id() == id) {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Removes a job with all that is known of it, also one that has ended: it can be pushed again. Says whether it is
-    /// gone; one that is in the hands of a worker is left alone.
-    ///
-    /// # Errors
-    /// The store cannot be reached.
-    pub async fn remove(&self, job: &Job) -> Result<bool> {
-        let id = job.ulid().to_string();
-        let gone = match &self.0 {
-            Place::Redis(connection) => redis::remove(connection, job.stage, &id).await?,
-            Place::File(pool) => sqlite::remove(pool, &id).await?,
-        };
-        if gone {
-            self.no_more_to_cancel(job).await?;
-        }
-        Ok(gone)
-    }
-
-    /// Ends a job that nobody has taken, as failed for this reason; it stays on record, so that nobody pushes it again. Says
-    /// whether that was in time.
-    ///
-    /// # Errors
-    /// The store cannot be reached.
-    pub async fn withdraw(&self, job: &Job, why: &str) -> Result<bool> {
-        let (id, result) = (job.ulid().to_string(), serde_json::json!({ "Err": why }).to_string());
-        match &self.0 {
-            Place::Redis(connection) => redis::withdraw(connection, job.stage, &id, &result).await,
-            Place::File(pool) => sqlite::withdraw(pool, &id, &result).await,
-        }
-    }
-
     /// Whether a run has a job that is waiting or at work.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl Patience {
 /// The connection. Cloning is cheap; the clones share one socket until one of them has to make another.
 #[derive(Clone)]
 pub(super) struct Patient {
-    client: Client,
+    client: Arc<Client>,
     inner: ConnectionManager,
     patience: Patience,
     /// Whether the present outage was said.
@@ -61,7 +61,7 @@ impl Patient {
         };
         let info = url.expose().into_connection_info().map_err(wrong)?;
         let info = info.set_tcp_settings(TcpSettings::default().set_user_timeout(NO_ANSWER));
-        let client = Client::open(info).map_err(wrong)?;
+        let client = Arc::new(Client::open(info).map_err(wrong)?);
         let inner = client.get_connection_manager_with_config(settings()).await.map_err(unreachable)?;
         let mut patient = Self { client, inner, patience, was_said: Arc::default() };
         // Without a password in the URL, only the first command tells that Redis wants one.

@@ -11,6 +11,9 @@ const LONGEST_SENTENCE: usize = 120;
 
 /// The subject: `nightferry: night 20261120T041000Z failed in full-replication: cannot connect to the source`.
 pub(super) fn subject(account: &Account) -> String {
+    if let (Event::Late, Some(error)) = (account.event, &account.error) {
+        return format!("nightferry: {}", cut(&error.message));
+    }
     let mut text = format!("nightferry: {} {} {}", account.job, account.run_id, verb(account));
     if let Some(error) = &account.error {
         if let Some(stage) = error.stage.as_ref().filter(|stage| *stage != account.job) {
@@ -36,16 +39,19 @@ fn verb(account: &Account) -> &'static str {
 
 /// The first line of a sentence, not too long: a header has one line.
 fn cut(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().replace(char::is_control, " ");
     match line.char_indices().nth(LONGEST_SENTENCE) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
+        None => line,
     }
 }
 
 /// The text.
 pub(super) fn text(account: &Account) -> String {
-    let mut text = format!("The {} {} {}.\n", account.job, account.run_id, verb(account));
+    let mut text = match account.event {
+        Event::Late => format!("The last good night is {}.\n", account.run_id),
+        _ => format!("The {} {} {}.\n", account.job, account.run_id, verb(account)),
+    };
     if let Some(error) = &account.error {
         let _ = write!(text, "\n{}\n", error.message);
         if let Some(hint) = &error.hint {
@@ -98,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_one_line_and_not_too_long() {
-        assert_eq!(cut("one\r\nBcc: two"), "one");
+        assert_eq!((cut("one\r\nBcc: two").as_str(), cut("one\rBcc: two").as_str()), ("one", "one Bcc: two"));
         assert_eq!(cut(&"é".repeat(200)).chars().count(), LONGEST_SENTENCE + 1);
     }
 
