@@ -73,10 +73,14 @@ pub const QUEUE_BACK: &str = "queue.back";
 pub const RUN_RECOVERED: &str = "run.recovered";
 /// When a scheduled stage starts next; fields `stage`, `at`.
 pub const SCHEDULE_NEXT: &str = "schedule.next";
-/// A night, or a job beside it, was put on its queue; fields `run`, `new` (false: another worker was first).
+/// A night, or a job beside it, was put on its queue; fields `run`, `new` (false: another worker was first), `late_ms`.
 pub const SCHEDULE_TICK: &str = "schedule.tick";
 /// A night, or a job beside it, was left out since its time had long passed; field `run`.
 pub const SCHEDULE_MISSED: &str = "schedule.missed";
+/// A schedule took the place of another one; fields `stage`, `before`, `pattern`.
+pub const SCHEDULE_REPLACED: &str = "schedule.replaced";
+/// A time was left out since another worker keeps another schedule by now; fields `run`, `pattern`.
+pub const SCHEDULE_SUPERSEDED: &str = "schedule.superseded";
 /// The web process listens; field `port`.
 pub const WEB_STARTED: &str = "web.started";
 /// The web process was asked to stop; field `signal`.

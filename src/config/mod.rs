@@ -25,7 +25,9 @@ pub use databases::{DatabaseUrl, Databases};
 pub use mail::{Mail, SmtpTls};
 pub use notifications::{Endpoint, Notifications};
 pub use publishing::{OnBroken, PublishLock, PublishMode, Publishing};
-pub use queue::{OnInterrupted, Queue};
+#[cfg(test)]
+pub(crate) use queue::parse_cron;
+pub use queue::{OnInterrupted, OnMissed, Queue};
 pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
 pub use replication::{ForeignKeys, Replication};

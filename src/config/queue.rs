@@ -1,5 +1,5 @@
-//! The queue, the schedule and the retries: `REDIS_URL`, `QUEUE_FILE`, `SCHEDULE`, `SCHEDULE_TIMEZONE`,
-//! `MAX_RETRY_COUNT`, `EXPONENTIAL_RETRY_DELAY`, `ON_INTERRUPTED`.
+//! The queue, the schedule and the retries: `REDIS_URL`, `QUEUE_FILE`, `SCHEDULE`, `SCHEDULE_TIMEZONE`, `SCHEDULE_MISSED`,
+//! `SCHEDULE_GRACE`, `MAX_RETRY_COUNT`, `EXPONENTIAL_RETRY_DELAY`, `ON_INTERRUPTED`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +20,15 @@ pub enum OnInterrupted {
     Resume,
 }
 
+/// What becomes of a time of a schedule that nobody kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMissed {
+    /// It is left out.
+    Skip,
+    /// The latest one is made up for.
+    Run,
+}
+
 /// The settings of the queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -31,6 +40,10 @@ pub struct Queue {
     pub schedule: Cron,
     /// Where that time is meant.
     pub timezone: Tz,
+    /// What becomes of a time that was missed, of each schedule.
+    pub on_missed: OnMissed,
+    /// How late it may be made up for.
+    pub missed_grace: Duration,
     /// How often a stage is tried again.
     pub max_retries: u32,
     /// The first pause; each further one is twice as long.
@@ -50,6 +63,12 @@ impl Queue {
             timezone: reader.parse("SCHEDULE_TIMEZONE", chrono_tz::Europe::Paris, |text| {
                 text.parse().map_err(|_| format!("{text:?} is not a time zone: write Europe/Paris or UTC"))
             }),
+            on_missed: reader.choice(
+                "SCHEDULE_MISSED",
+                OnMissed::Skip,
+                &[("skip", OnMissed::Skip), ("run", OnMissed::Run)],
+            ),
+            missed_grace: reader.duration("SCHEDULE_GRACE", Duration::from_secs(6 * 3600)),
             max_retries: reader.number("MAX_RETRY_COUNT", 10, 0..=100),
             retry_delay: Duration::from_millis(
                 reader.number("EXPONENTIAL_RETRY_DELAY", 1000, 0..=86_400_000).into(),
@@ -67,7 +86,8 @@ fn default_schedule() -> Cron {
     parse_cron(DEFAULT_SCHEDULE).expect("the default schedule is a valid pattern")
 }
 
-pub(super) fn parse_cron(text: &str) -> Result<Cron, String> {
+/// A pattern of 5 fields.
+pub(crate) fn parse_cron(text: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(text).map_err(|error| {
         format!("{text:?} is not a 5-field cron pattern ({error}): write minute hour day month weekday, as in {DEFAULT_SCHEDULE:?}")
@@ -108,6 +128,14 @@ mod tests {
         assert_eq!(queue.schedule.as_str(), "10 5 * * *");
         assert_eq!((queue.max_retries, queue.retry_delay), (10, Duration::from_secs(1)));
         assert_eq!(queue.timezone, chrono_tz::Europe::Paris);
+    }
+
+    #[test]
+    fn what_was_missed_is_left_out_unless_asked_for() {
+        let queue = read(&[]).unwrap();
+        assert_eq!((queue.on_missed, queue.missed_grace), (OnMissed::Skip, Duration::from_secs(6 * 3600)));
+        let queue = read(&[("SCHEDULE_MISSED", "run"), ("SCHEDULE_GRACE", "90m")]).unwrap();
+        assert_eq!((queue.on_missed, queue.missed_grace), (OnMissed::Run, Duration::from_secs(5400)));
     }
 
     #[test]

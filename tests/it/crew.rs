@@ -2,16 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use nightferry::adapters::queue::Queues;
 use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::Jobs;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
+    Cluster, ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
 };
 
 /// A night of two tables, of which each part can be held by the test: see [`Place`].
@@ -122,16 +123,21 @@ pub(crate) struct Crew {
 impl Crew {
     /// On a Redis that keeps what it was told.
     pub(crate) async fn on_redis() -> Self {
-        Self::new(Some(RedisServer::start_persistent())).await
+        Self::new(TestNight::new().await, Some(RedisServer::start_persistent())).await
+    }
+
+    /// The same, between servers that the test may crash.
+    pub(crate) async fn between(sources: &Cluster, warehouses: &Cluster) -> Self {
+        let night = TestNight::between(sources, warehouses).await;
+        Self::new(night, Some(RedisServer::start_persistent())).await
     }
 
     /// On the file, for one worker.
     pub(crate) async fn on_a_file() -> Self {
-        Self::new(None).await
+        Self::new(TestNight::new().await, None).await
     }
 
-    async fn new(redis: Option<RedisServer>) -> Self {
-        let night = TestNight::new().await;
+    async fn new(night: TestNight, redis: Option<RedisServer>) -> Self {
         night.source_sql(SOURCE).await;
         std::fs::write(night.path("enrichment/01_seen.sql"), ENRICHMENT).unwrap();
         let witness = Witness::of(&night).await;
@@ -173,6 +179,12 @@ impl Crew {
     /// Another setting for all workers.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.insert(name, value.to_owned());
+        self
+    }
+
+    /// Another folder for the logs: one that outlives the test.
+    pub(crate) fn logging_to(mut self, folder: &Path) -> Self {
+        self.logs = folder.to_owned();
         self
     }
 
@@ -249,6 +261,44 @@ impl Crew {
             "select status, error_kind from nightferry.runs where run_id = '{run}' and status <> 'running'"
         );
         until(&format!("the end of {run}"), async || self.night.warehouse.rows(&sql).await.pop()).await
+    }
+
+    /// How a run stands, where it was opened yet.
+    pub(crate) async fn status_of(&self, run: &RunId) -> Option<String> {
+        let sql = format!("select status from nightferry.runs where run_id = '{run}'");
+        self.night.warehouse.rows(&sql).await.pop()
+    }
+
+    /// Whether a run failed since it had killed three workers.
+    pub(crate) async fn is_given_up(&self, run: &RunId) -> bool {
+        let sql = format!(
+            "select status = 'failed' and error like '%3 workers died%' from nightferry.runs where run_id = '{run}'"
+        );
+        self.night.warehouse.one(&sql).await == "t"
+    }
+
+    /// When an attempt (`<run> <stage> <attempt>`) was recorded as that of a worker that died.
+    pub(crate) async fn interrupted_at(&self, attempt: &str) -> Option<DateTime<Utc>> {
+        let sql = format!(
+            "select to_char(ended_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from nightferry.stages
+             where concat_ws(' ', run_id, stage, attempt) = '{attempt}' and status in ('interrupted', 'failed')"
+        );
+        self.night.warehouse.rows(&sql).await.pop().map(|text| text.parse().unwrap())
+    }
+
+    /// Ends the session that holds the warehouse, and says how many that were. The lock's key is "nightfer" in ASCII.
+    pub(crate) async fn end_the_holder(&self) -> String {
+        const END_HOLDER: &str = "select count(pg_terminate_backend(pid)) from pg_locks
+            where locktype = 'advisory' and granted and objsubid = 1 and classid = x'6e696768'::int and objid = x'74666572'::int
+              and database = (select oid from pg_database where datname = current_database())";
+        self.night.warehouse_seen_by_superuser().one(END_HOLDER).await
+    }
+
+    /// Ends every session that the product has on the warehouse, and says how many that were.
+    pub(crate) async fn end_the_sessions(&self) -> String {
+        const END_ALL: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and application_name like 'nightferry%'";
+        self.night.warehouse_seen_by_superuser().one(END_ALL).await
     }
 
     /// How often each stage of a run was begun, and how that ended: `full-replication 1 succeeded`.

@@ -158,7 +158,7 @@ mod tests {
              \x20 20261120T041000Z.full-replication.1        1  2026-11-20 04:11:15 UTC  privilege  cannot create the schema\n"
         );
         assert_eq!(failed(&[]), "No job has failed.\n");
-        assert_eq!(one_line(Some(&"ab ".repeat(100))).len(), 102);
+        assert_eq!(one_line(Some(&"ab ".repeat(100))).len(), 103);
     }
 
     #[test]

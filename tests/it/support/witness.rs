@@ -36,6 +36,14 @@ impl Witness {
         );
     }
 
+    /// How many transactions wrote to the warehouse, and how many of them did not say of which run they were.
+    pub(crate) async fn counted(&self) -> (u64, u64) {
+        let sql = "select count(*), count(*) filter (where run_id is null) from witness.transactions";
+        let row = self.warehouse.one(sql).await;
+        let (all, nameless) = row.split_once('|').unwrap();
+        (all.parse().unwrap(), nameless.parse().unwrap())
+    }
+
     /// The last transactions, for a test that fails.
     pub(crate) async fn transactions(&self) -> Vec<String> {
         let sql = "select * from (select first, last, first_at, last_at, pid, session, run_id, stage, attempt, left(places, 80)
