@@ -179,6 +179,7 @@ async fn a_job_is_not_retried_while_its_run_is_open(chain: Chain) {
 }
 
 async fn a_job_that_waits_is_cancelled_with_its_run(chain: Chain) {
+    let chain = chain.with("NOTIFICATIONS", r#"[{"url":"http://127.0.0.1:1/","events":["interrupted"]}]"#);
     let (queues, ledger) = (chain.queues().await, Ledger::open(&warehouse(&chain)).await.unwrap());
     // The next try of a night that is open, and a night that has not begun.
     let (open, new) = (job(RUN, Full).again(2), job("20261120T041001Z", Full));
@@ -193,6 +194,13 @@ async fn a_job_that_waits_is_cancelled_with_its_run(chain: Chain) {
         assert!(told.contains("has ended") && told.contains("nothing of its run is open"), "{told}");
     }
     assert!(ledger.open_runs().await.unwrap().is_empty());
+    let events = queues.jobs(Stage::Event).await.unwrap();
+    let told: Vec<String> = events.iter().map(|event| event.job.notice.as_ref().unwrap().id()).collect();
+    assert_eq!(
+        told,
+        [&open, &new].map(|job| format!("{}.interrupted", job.id())),
+        "who asked for it is told"
+    );
     let failed = json(&chain, &["queue", "failed"]).await;
     assert_eq!(failed[0]["error"], "cancelled by an operator");
     // It is no worse than one that failed.
