@@ -114,7 +114,7 @@ impl Stage {
 
     /// The name on the command line, in the ledger and in logs.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::FullReplication => "full-replication",
             Self::IncrementalReplication => "incremental-replication",

@@ -30,7 +30,7 @@ const VENDORS: [(&str, &str); 11] = [
     ("aws", "src/adapters/objects/"),
     ("sqlx", "src/adapters/"),
     ("lettre", "src/adapters/mail.rs"),
-    ("sentry", "src/adapters/sentry.rs"),
+    ("sentry", "src/adapters/reporting.rs"),
     ("actix_web", "src/web/"),
     ("clap", "src/cli/"),
     ("dotenvy", "src/config/"),

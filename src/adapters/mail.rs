@@ -122,10 +122,29 @@ fn failed(doing: &str, error: SmtpError) -> Error {
         (ErrorKind::Unavailable, "the server asks for another try later")
     } else if error.is_timeout() {
         (ErrorKind::Timeout, "check SMTP_HOST, SMTP_PORT and SMTP_TLS")
+    } else if is_of_the_certificate(&error) {
+        (
+            ErrorKind::Connection,
+            "is its certificate for the name in SMTP_HOST, and of an authority that this system knows?",
+        )
     } else if error.is_client() {
         (ErrorKind::Rejected, "does the server offer what SMTP_TLS and SMTP_USERNAME ask for?")
     } else {
         (ErrorKind::Connection, "check SMTP_HOST, SMTP_PORT and SMTP_TLS")
     };
     Error::new(kind, doing).hint(hint).because(error)
+}
+
+/// Whether the server's certificate is what is wrong: rustls says it inside an I/O error.
+fn is_of_the_certificate(error: &SmtpError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let of_tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if matches!(of_tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

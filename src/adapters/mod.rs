@@ -7,5 +7,5 @@ pub mod objects;
 pub mod postgres;
 pub mod process;
 pub mod queue;
+pub mod reporting;
 pub mod sealing;
-pub mod sentry;

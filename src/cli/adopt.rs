@@ -6,6 +6,7 @@ use super::{Ending, format, log_to_stderr, say, settings::Settings};
 use crate::adapters::ledger::Disposition;
 use crate::error::Result;
 use crate::ids::TableName;
+use crate::jobs;
 use crate::replication::adoption;
 
 /// Accept a warehouse that has tables already, once, before its first night.
@@ -36,7 +37,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
         let found = adoption::list(&config).await?;
         say(&render(&found, "Nothing is changed. `nightferry adopt` accepts this.\n"));
     } else {
-        let accepted = adoption::accept(&config, &arguments.keep).await?;
+        let accepted = jobs::adopt(&config, &arguments.keep).await?;
         say(&render(&accepted, "Accepted: nights may run.\n"));
     }
     Ok(Ending::Done)

@@ -4,9 +4,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Ending, format, generations, log_to_stderr, say, say_json, settings::Settings};
+use crate::adapters::mail;
+use crate::adapters::queue::Queues;
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
+use crate::jobs;
+use crate::notice::Event;
+use crate::replication::notify;
 use crate::replication::plan::Finding;
 use crate::replication::preflight::{self, Inspection};
 use crate::replication::schema_export;
@@ -14,8 +19,8 @@ use crate::vault::{self, list::Listed};
 
 /// Say every problem that would stop a night, without changing anything.
 ///
-/// Looks at both servers, the backup that is read, the tools, the rights, the room and the settings, and at what is done beside the night: pushed
-/// backups, the export of the schema. Exits with 1 when there is a problem.
+/// Looks at both servers, the backup that is read, the tools, the rights, the room and the settings, the queue and the schedule, and at what is done
+/// beside the night: pushed backups, the export of the schema, mail. Exits with 1 when there is a problem.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -36,7 +41,7 @@ struct Answer<'a> {
     notes: &'a [Finding],
 }
 
-/// What is done beside the night, looked at.
+/// What is done for the night or beside it, looked at.
 #[derive(Debug, Default)]
 struct Beside {
     problems: Vec<Finding>,
@@ -48,6 +53,7 @@ impl Beside {
         let mut beside = Self::default();
         beside.keep("S3_BUCKET_NAME", look_at_pushes(config).await);
         beside.keep("DB_SCHEMA_EXPORTER_DATABASE_TARGET", schema_export::check(config).await);
+        beside.keep("SMTP_HOST", look_at_mail(config).await);
         beside
     }
 
@@ -60,6 +66,33 @@ impl Beside {
             }
         }
     }
+}
+
+/// What a night needs that comes by its schedule: looked at as the worker will.
+async fn look_at_the_worker(config: &Config) -> Beside {
+    let mut worker = Beside::default();
+    let queue = if config.queue.redis_url.is_some() { "REDIS_URL" } else { "QUEUE_FILE" };
+    worker.keep(queue, Queues::look(&config.queue).await.map(|()| None));
+    worker.keep("SCHEDULE", next_night(config).map(Some));
+    if !notify::is_wanted(config, Event::Failed) {
+        let hint = "write \"events\":[\"failed\"] in an entry of NOTIFICATIONS, or set MAIL_TO";
+        worker.notes.push(Finding::new("NOTIFICATIONS", "nobody is told of a night that fails", hint));
+    }
+    worker
+}
+
+fn next_night(config: &Config) -> Result<Finding> {
+    let queue = &config.queue;
+    let next = jobs::next_tick(&queue.schedule, queue.timezone, clock::now())?;
+    let there = next.with_timezone(&queue.timezone).format("%Y-%m-%d %H:%M");
+    Ok(Finding::new("SCHEDULE", format!("the next night starts at {there} {}", queue.timezone), ""))
+}
+
+async fn look_at_mail(config: &Config) -> Result<Option<Finding>> {
+    let Some(settings) = &config.notifications.mail else { return Ok(None) };
+    mail::check(settings).await?;
+    let text = format!("{} takes mail for {}", settings.host, settings.to.join(", "));
+    Ok(Some(Finding::new("SMTP_HOST", text, "")))
 }
 
 async fn look_at_pushes(config: &Config) -> Result<Option<Finding>> {
@@ -81,7 +114,9 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
     let mut inspection = preflight::inspect(&config).await?;
-    let beside = Beside::look(&config).await;
+    let (worker, beside) = (look_at_the_worker(&config).await, Beside::look(&config).await);
+    inspection.problems.extend(worker.problems);
+    inspection.notes.extend(worker.notes);
     inspection.notes.extend(beside.notes);
     let is_in_order = inspection.problems.is_empty() && beside.problems.is_empty();
     if arguments.json {

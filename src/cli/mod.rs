@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::adapters::sentry;
+use crate::adapters::reporting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry;
 use settings::Settings;
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(trouble::exit_code(&error))
         }
     };
-    sentry::finish();
+    reporting::finish();
     code
 }
 
@@ -157,7 +157,7 @@ fn install(
     subscriber: impl FnOnce(Option<telemetry::Beside>) -> Box<dyn tracing::Subscriber + Send + Sync>,
     log: &crate::config::Log,
 ) {
-    let reporter = log.sentry.as_ref().map(sentry::start).transpose();
+    let reporter = log.sentry.as_ref().map(reporting::start).transpose();
     let (reporter, failure) = match reporter {
         Ok(reporter) => (reporter, None),
         Err(error) => (None, Some(error)),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::panic::PanicHookInfo;
 
-use crate::adapters::sentry;
+use crate::adapters::reporting;
 use crate::error::{Error, ErrorKind};
 use crate::events;
 
@@ -33,7 +33,7 @@ pub(super) fn report_defect(panic: &PanicHookInfo<'_>) {
         .unwrap_or("no message");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     to_stderr(&defect(&place, what));
-    sentry::report_panic(&place, what.lines().next().unwrap_or_default());
+    reporting::report_panic(&place, what.lines().next().unwrap_or_default());
 }
 
 fn defect(place: &str, what: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::notifications::events;
+use super::notifications::{events, is_told_unasked};
 use super::{Reader, Secret};
 use crate::notice::Event;
 
@@ -47,6 +47,14 @@ pub struct Mail {
     pub events: Vec<Event>,
     /// The time limit of one mail.
     pub timeout: Duration,
+}
+
+impl Mail {
+    /// Whether mail is sent of this event of this job: `night`, or the name of one beside it.
+    #[must_use]
+    pub fn wants(&self, event: Event, job: &str) -> bool {
+        is_told_unasked(event, job) && self.events.contains(&event)
+    }
 }
 
 /// A mail is read by people: what went well is no news.

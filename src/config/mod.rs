@@ -12,11 +12,11 @@ mod publishing;
 mod queue;
 mod reader;
 mod replication;
+mod reporting;
 mod s3;
 mod scalingo;
 mod schema_export;
 mod secret;
-mod sentry;
 mod services;
 
 pub use backup::{Backup, BackupSource, ObjectUrl, Push};
@@ -31,12 +31,12 @@ pub use queue::{OnInterrupted, OnMissed, Queue};
 pub(crate) use reader::nearest;
 pub use reader::{Problem, Reader, Variables};
 pub use replication::{ForeignKeys, Replication};
+pub use reporting::Sentry;
 pub use s3::S3;
 pub use scalingo::Scalingo;
 pub use schema_export::SchemaExport;
 pub use secret::Secret;
 pub(crate) use secret::without_credentials;
-pub use sentry::Sentry;
 pub use services::{Content, Log, LogFormat, Web};
 
 use url::Url;

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::reader::nearest;
 use super::{Mail, Reader, Secret, host_and_port};
+use crate::ids::Stage;
 use crate::notice::Event;
 
 /// One webhook endpoint. The URL may itself be a secret: only its host is ever shown.
@@ -20,6 +21,8 @@ pub struct Endpoint {
     pub token: Option<Secret>,
     /// What it is told of.
     pub events: Vec<Event>,
+    /// Of which jobs, by their names outside; none where it does not say.
+    jobs: Option<Vec<&'static str>>,
     signing_secret: Option<Secret>,
     /// The time limit of one request.
     pub timeout: Duration,
@@ -40,11 +43,27 @@ impl Endpoint {
         &self.host
     }
 
+    /// Whether it is told of this event of this job: `night`, or the name of one beside it.
+    #[must_use]
+    pub fn wants(&self, event: Event, job: &str) -> bool {
+        let of_this = match &self.jobs {
+            Some(jobs) => jobs.contains(&job),
+            None => is_told_unasked(event, job),
+        };
+        of_this && self.events.contains(&event)
+    }
+
     /// The bytes that sign what is posted, where it is to be signed.
     #[must_use]
     pub fn signing_key(&self) -> Option<Vec<u8>> {
         self.signing_secret.as_ref().and_then(|secret| key_of(secret.expose()))
     }
+}
+
+/// Whether who did not say of which jobs is told of this one. What an endpoint starts after a night must not be started by a backup that was
+/// pushed; that one failed is as much news as of a night.
+pub(super) fn is_told_unasked(event: Event, job: &str) -> bool {
+    job == JOBS[0] || !matches!(event, Event::Started | Event::Succeeded)
 }
 
 /// Who is told, and of what.
@@ -65,15 +84,18 @@ struct Written {
     url: String,
     token: Option<String>,
     events: Option<Vec<String>>,
+    jobs: Option<Vec<String>>,
     secret: Option<String>,
     timeout: Option<String>,
     retries: Option<u32>,
 }
 
-const FORM: &str = r#"write [{"url":"https://...","token":"...","events":["succeeded","failed"],"secret":"...","timeout":"30s","retries":2}]"#;
+const FORM: &str = r#"write [{"url":"https://...","token":"...","events":["succeeded","failed"],"jobs":["night"],"secret":"...","timeout":"30s","retries":2}]"#;
 
 /// The endpoints of the replaced system start things downstream: whoever did not ask for a failure must not get one.
 const EVENTS: [Event; 1] = [Event::Succeeded];
+/// The jobs by their names outside.
+const JOBS: [&str; 3] = ["night", Stage::BackupPush.name(), Stage::SchemaExport.name()];
 const RETRIES: u32 = 2;
 const MOST_RETRIES: u32 = 20;
 
@@ -121,6 +143,10 @@ fn endpoint(written: Written, timeout: Duration) -> Result<Endpoint, String> {
         events: written
             .events
             .map_or(Ok(EVENTS.to_vec()), |names| events(names.iter().map(String::as_str)))?,
+        jobs: written
+            .jobs
+            .map(|names| names.iter().map(|name| known(name, "a job", JOBS)).collect())
+            .transpose()?,
         signing_secret,
         timeout: written.timeout.map_or(Ok(timeout), |text| time_limit(&text))?,
         retries,
@@ -144,18 +170,25 @@ fn time_limit(text: &str) -> Result<Duration, String> {
 
 /// Events by their names.
 pub(super) fn events<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Vec<Event>, String> {
-    let known = Event::ALL.map(Event::name);
-    // `success`, `failure`: the same word in another form.
-    let akin = |name: &str| known.into_iter().find(|known| name.len() > 3 && name.get(..4) == known.get(..4));
-    let event = |name: &str| {
-        Event::ALL.into_iter().find(|event| event.name() == name).ok_or_else(|| {
-            match nearest(name, known).or_else(|| akin(name)) {
-                Some(near) => format!("{name:?} is not an event: did you mean {near:?}?"),
-                None => format!("{name:?} is not an event: one of {}", known.join(", ")),
-            }
-        })
+    let event = |name| {
+        let name = known(name, "an event", Event::ALL.map(Event::name))?;
+        Ok(Event::ALL.into_iter().filter(move |event| event.name() == name))
     };
-    names.into_iter().map(event).collect()
+    let found: Result<Vec<_>, String> = names.into_iter().map(event).collect();
+    found.map(|found| found.into_iter().flatten().collect())
+}
+
+/// One of a closed set of names; for another, which it may mean.
+fn known<const N: usize>(name: &str, what: &str, names: [&'static str; N]) -> Result<&'static str, String> {
+    if let Some(known) = names.into_iter().find(|known| *known == name) {
+        return Ok(known);
+    }
+    // `success`, `failure`: the same word in another form.
+    let akin = || names.into_iter().find(|known| name.len() > 3 && name.get(..4) == known.get(..4));
+    Err(match nearest(name, names).or_else(akin) {
+        Some(near) => format!("{name:?} is not {what}: did you mean {near:?}?"),
+        None => format!("{name:?} is not {what}: one of {}", names.join(", ")),
+    })
 }
 
 fn parse_list<T: serde::de::DeserializeOwned>(text: &str, form: &str) -> Result<Vec<T>, String> {
@@ -209,6 +242,22 @@ mod tests {
         let asked = only(r#"{"url":"https://a.example","events":["failed","late"]}"#).unwrap();
         assert_eq!(asked.events, [Event::Failed, Event::Late]);
         assert!(only(r#"{"url":"https://a.example","events":[]}"#).unwrap().events.is_empty());
+    }
+
+    #[test]
+    fn the_success_of_a_job_beside_the_night_is_told_to_those_who_name_it() {
+        let entry = |more: &str| {
+            only(&format!(r#"{{"url":"https://a.example","events":["succeeded","failed"]{more}}}"#))
+        };
+        let wants = |endpoint: &Endpoint| {
+            [("night", Event::Succeeded), ("backup-push", Event::Succeeded), ("backup-push", Event::Failed)]
+                .map(|(job, event)| endpoint.wants(event, job))
+        };
+        assert_eq!(wants(&entry("").unwrap()), [true, false, true]);
+        assert_eq!(wants(&entry(r#","jobs":["night"]"#).unwrap()), [true, false, false]);
+        assert_eq!(wants(&entry(r#","jobs":["backup-push"]"#).unwrap()), [false, true, true]);
+        let text = entry(r#","jobs":["backup_push"]"#).unwrap_err();
+        assert!(text.ends_with(r#""backup_push" is not a job: did you mean "backup-push"?"#), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::flow::{self, Other};
 use super::run::{Ground, close, holder, interrupted, ledger, take};
-use super::{Jobs, Outcomes, announce};
+use super::{Jobs, Outcomes, announce, next_tick};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Queues, host_name};
@@ -73,7 +73,7 @@ async fn hold(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let Some(&first) = stages.first() else { return Ok(()) };
-    let run = RunId::of(first, clock::now());
+    let run = free_run(jobs, first).await?;
     let what = if let [stage] = stages { stage.name() } else { "night" };
     two_databases(&jobs.config).await?;
     let (mut lock, ledger) = tokio::select! {
@@ -99,6 +99,26 @@ async fn hold(
         tell(jobs, &run, notice).await;
     }
     result
+}
+
+/// A run of a second that no other one has: of those in the ledger, and of the time at which the schedule begins a night.
+async fn free_run(jobs: &Jobs, first: Stage) -> Result<RunId> {
+    let (pattern, timezone) = (&jobs.config.queue.schedule, jobs.config.queue.timezone);
+    let ledger = Ledger::open_existing(&jobs.warehouse()?).await?;
+    let mut instant = clock::now();
+    loop {
+        let run = RunId::of(first, instant);
+        let a_second = chrono::TimeDelta::seconds(1);
+        let is_tick = RunId::at(next_tick(pattern, timezone, instant - a_second)?) == RunId::at(instant);
+        let is_taken = match &ledger {
+            Some(ledger) => ledger.run_status(&run).await?.is_some(),
+            None => false,
+        };
+        if !is_tick && !is_taken {
+            return Ok(run);
+        }
+        instant += a_second;
+    }
 }
 
 /// Takes the lock, once no run is open that this one may not go beside; waits for both as long as it was told to.

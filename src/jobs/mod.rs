@@ -3,6 +3,7 @@
 //! - [`run_now`] does stages in the foreground, without any queue.
 //! - [`restart`] puts a stage on its queue; the chain goes on from there. A push and an export of the schema are chains of one.
 //! - [`repair`] copies what differs in the tables of the incremental stage, in the foreground.
+//! - [`adopt`] accepts what a warehouse had before.
 //! - [`roll_back`] makes the previous generation live again, in the foreground.
 //! - [`operator`] lists the jobs of the queues, and retries, cancels, removes and pauses them.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
@@ -13,6 +14,7 @@
 //! warehouse keeps jobs apart, whoever runs them; the ledger has the runs, and a night that is open in it, and still
 //! has a job on a queue, keeps another one from starting.
 
+mod adopt;
 mod announce;
 mod flow;
 mod foreground;
@@ -33,13 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use schedule::{Due, Missed, due, next_tick};
 
-use crate::adapters::ledger::{Origin, Recorder};
+use crate::adapters::ledger::{Disposition, Origin, Recorder};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::{Job, Queues};
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{RunId, Stage};
+use crate::ids::{RunId, Stage, TableName};
 use crate::outcome::StageOutcome;
 use crate::replication::incremental::repair::Repair;
 use crate::replication::rollback::Rollback;
@@ -75,6 +77,14 @@ pub async fn restart(config: &Config, stage: Stage, after: bool) -> Result<RunId
         operator::refuse_beside(config, stage).await?;
     }
     Jobs::new(config.clone()).restart(stage).await
+}
+
+/// Accepts what a warehouse had before nightferry came; the tables named in `keep` are kept even where the source has them.
+///
+/// # Errors
+/// A name is none of the warehouse's tables, a side cannot be reached, or another job holds the warehouse.
+pub async fn adopt(config: &Config, keep: &[String]) -> Result<Vec<(TableName, Disposition)>> {
+    adopt::run(&Jobs::new(config.clone()), keep).await
 }
 
 /// Makes the previous generation live again, and what is live the previous one; on a dry run only looks what it would do.

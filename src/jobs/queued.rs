@@ -225,8 +225,16 @@ impl Worker {
         let status = Status::of(result);
         // Before the run is closed: one that is closed is not looked at again.
         announce::ended(self, job, result).await;
+        let ended = (status, result.as_ref().err());
         if let Some(ledger) = ledger {
-            close(&self.stop, || ledger.end_run(&job.run, (status, result.as_ref().err()))).await;
+            close(&self.stop, || ledger.end_run(&job.run, ended)).await;
+        } else {
+            // It ended before it had the warehouse; an earlier stage may have opened the run.
+            let late = async || match Ledger::open_existing(&self.database).await? {
+                Some(ledger) => ledger.end_run(&job.run, ended).await,
+                None => Ok(()),
+            };
+            close(&self.stop, || Box::pin(late())).await;
         }
         tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
     }

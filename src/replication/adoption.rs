@@ -55,11 +55,16 @@ pub async fn list(config: &Config) -> Result<Vec<(TableName, Disposition)>> {
     Ok(tables.map(|table| (table.clone(), disposition(&table))).collect())
 }
 
-/// Writes the adoption to the ledger; the tables named in `keep` are kept even where the source has them.
+/// Writes the adoption to the ledger; the tables named in `keep` are kept even where the source has them. Call it with the warehouse's
+/// lock held: a night that is at work decides by what was adopted.
 ///
 /// # Errors
 /// A name in `keep` is none of the warehouse's tables; a side cannot be reached.
-pub async fn accept(config: &Config, keep: &[String]) -> Result<Vec<(TableName, Disposition)>> {
+pub async fn accept(
+    config: &Config,
+    ledger: &Ledger,
+    keep: &[String],
+) -> Result<Vec<(TableName, Disposition)>> {
     let mut tables = list(config).await?;
     let names: Vec<TableName> = tables.iter().map(|(table, _)| table.clone()).collect();
     for written in keep {
@@ -74,7 +79,6 @@ pub async fn accept(config: &Config, keep: &[String]) -> Result<Vec<(TableName, 
             .filter(|(table, _)| *table == kept)
             .for_each(|(_, disposition)| *disposition = Disposition::Kept);
     }
-    let ledger = Ledger::open(&Database::new(&config.databases.warehouse, "warehouse")?).await?;
     ledger.adopt(&tables).await?;
     Ok(tables)
 }

@@ -1,17 +1,18 @@
 //! Worker processes on a tiny night, real servers around them, and the account at the end: each night once, never two writers.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use nightferry::adapters::queue::Queues;
 use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::Jobs;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
+    Cluster, ContentApi, Gate, Proxy, RedisServer, TestNight, Webhook, Witness, WorkerProcess, until,
 };
 
 /// A night of two tables, of which each part can be held by the test: see [`Place`].
@@ -42,6 +43,8 @@ const ENRICHMENT: &str = "-- needs: users\nselect public.seen('enrich');\n";
 /// Where a night can be held in each of its stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// pg_dump reads the source's catalog.
+    Dump,
     /// Rows of the full stage are on their way.
     CopyOfUsers,
     /// An index is built.
@@ -64,7 +67,7 @@ impl Place {
     /// The stage that comes here.
     pub(crate) fn stage(self) -> Stage {
         match self {
-            Self::CopyOfUsers | Self::Index | Self::Enrichment => Stage::FullReplication,
+            Self::Dump | Self::CopyOfUsers | Self::Index | Self::Enrichment => Stage::FullReplication,
             Self::CopyOfAnswers => Stage::IncrementalReplication,
             Self::Content => Stage::LearningContentReplication,
             Self::Endpoint => Stage::Notification,
@@ -114,6 +117,8 @@ pub(crate) struct Crew {
     redis: Option<RedisServer>,
     content: (ContentApi, Proxy),
     endpoint: (Webhook, Proxy),
+    /// It asked for all that `endpoint` did not.
+    listener: Webhook,
     variables: BTreeMap<&'static str, String>,
     started: Cell<u32>,
     logs: PathBuf,
@@ -122,28 +127,35 @@ pub(crate) struct Crew {
 impl Crew {
     /// On a Redis that keeps what it was told.
     pub(crate) async fn on_redis() -> Self {
-        Self::new(Some(RedisServer::start_persistent())).await
+        Self::new(TestNight::new().await, Some(RedisServer::start_persistent())).await
+    }
+
+    /// The same, between servers that the test may crash.
+    pub(crate) async fn between(sources: &Cluster, warehouses: &Cluster) -> Self {
+        let night = TestNight::between(sources, warehouses).await;
+        Self::new(night, Some(RedisServer::start_persistent())).await
     }
 
     /// On the file, for one worker.
     pub(crate) async fn on_a_file() -> Self {
-        Self::new(None).await
+        Self::new(TestNight::new().await, None).await
     }
 
-    async fn new(redis: Option<RedisServer>) -> Self {
-        let night = TestNight::new().await;
+    async fn new(night: TestNight, redis: Option<RedisServer>) -> Self {
         night.source_sql(SOURCE).await;
         std::fs::write(night.path("enrichment/01_seen.sql"), ENRICHMENT).unwrap();
         let witness = Witness::of(&night).await;
         let content = ContentApi::answering(content()).await;
         let endpoint = Webhook::answering(204).await;
+        let listener = Webhook::answering(204).await;
         let content = (Proxy::before(content.port()).await, content);
         let endpoint = (Proxy::before(endpoint.port()).await, endpoint);
         let hook = format!("http://127.0.0.1:{}/hook", endpoint.0.port());
+        let others = json!({"url": listener.url(), "events": ["started", "failed", "interrupted"]});
         let mut variables = BTreeMap::from([
             ("LCMS_API_URL", format!("http://127.0.0.1:{}", content.0.port())),
             ("LCMS_API_KEY", ContentApi::KEY.to_owned()),
-            ("NOTIFICATIONS", json!([{"url": hook}]).to_string()),
+            ("NOTIFICATIONS", json!([{"url": hook}, others]).to_string()),
             ("BACKUP_MODE", r#"{"answers":"incremental"}"#.to_owned()),
             ("PUBLISH_MODE", "swap".to_owned()),
             ("EXPONENTIAL_RETRY_DELAY", "200".to_owned()),
@@ -159,7 +171,17 @@ impl Crew {
         let logs = night.path("logs");
         std::fs::create_dir(&logs).unwrap();
         let (content, endpoint) = ((content.1, content.0), (endpoint.1, endpoint.0));
-        let crew = Self { night, witness, redis, content, endpoint, variables, started: Cell::new(0), logs };
+        let crew = Self {
+            night,
+            witness,
+            redis,
+            content,
+            endpoint,
+            listener,
+            variables,
+            started: Cell::new(0),
+            logs,
+        };
         crew.first_copy().await;
         crew
     }
@@ -173,6 +195,12 @@ impl Crew {
     /// Another setting for all workers.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.insert(name, value.to_owned());
+        self
+    }
+
+    /// Another folder for the logs: one that outlives the test.
+    pub(crate) fn logging_to(mut self, folder: &Path) -> Self {
+        self.logs = folder.to_owned();
         self
     }
 
@@ -234,6 +262,11 @@ impl Crew {
             Held::Peer { way, before: way.accepted() }
         };
         match place {
+            // The night's own sessions never look at it.
+            Place::Dump => {
+                let source = self.night.source_seen_by_superuser();
+                Held::Gate(Gate::of(source, "begin; lock table pg_ts_template", "pg_dump").await)
+            }
             Place::CopyOfUsers => gate("copy users").await,
             Place::Index => gate("index").await,
             Place::Enrichment => gate("enrich").await,
@@ -251,6 +284,44 @@ impl Crew {
         until(&format!("the end of {run}"), async || self.night.warehouse.rows(&sql).await.pop()).await
     }
 
+    /// How a run stands, where it was opened yet.
+    pub(crate) async fn status_of(&self, run: &RunId) -> Option<String> {
+        let sql = format!("select status from nightferry.runs where run_id = '{run}'");
+        self.night.warehouse.rows(&sql).await.pop()
+    }
+
+    /// Whether a run failed since it had killed three workers.
+    pub(crate) async fn is_given_up(&self, run: &RunId) -> bool {
+        let sql = format!(
+            "select status = 'failed' and error like '%3 workers died%' from nightferry.runs where run_id = '{run}'"
+        );
+        self.night.warehouse.one(&sql).await == "t"
+    }
+
+    /// When an attempt (`<run> <stage> <attempt>`) was recorded as that of a worker that died.
+    pub(crate) async fn interrupted_at(&self, attempt: &str) -> Option<DateTime<Utc>> {
+        let sql = format!(
+            "select to_char(ended_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from nightferry.stages
+             where concat_ws(' ', run_id, stage, attempt) = '{attempt}' and status in ('interrupted', 'failed')"
+        );
+        self.night.warehouse.rows(&sql).await.pop().map(|text| text.parse().unwrap())
+    }
+
+    /// Ends the session that holds the warehouse, and says how many that were. The lock's key is "nightfer" in ASCII.
+    pub(crate) async fn end_the_holder(&self) -> String {
+        const END_HOLDER: &str = "select count(pg_terminate_backend(pid)) from pg_locks
+            where locktype = 'advisory' and granted and objsubid = 1 and classid = x'6e696768'::int and objid = x'74666572'::int
+              and database = (select oid from pg_database where datname = current_database())";
+        self.night.warehouse_seen_by_superuser().one(END_HOLDER).await
+    }
+
+    /// Ends every session that the product has on the warehouse, and says how many that were.
+    pub(crate) async fn end_the_sessions(&self) -> String {
+        const END_ALL: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and application_name like 'nightferry%'";
+        self.night.warehouse_seen_by_superuser().one(END_ALL).await
+    }
+
     /// How often each stage of a run was begun, and how that ended: `full-replication 1 succeeded`.
     pub(crate) async fn attempts_of(&self, run: &RunId) -> Vec<String> {
         let sql = format!(
@@ -259,19 +330,16 @@ impl Crew {
         self.night.warehouse.rows(&sql).await
     }
 
-    /// How often the endpoint was told of the good end of a run: by delivery, not by post.
-    pub(crate) async fn told_of(&self, run: &RunId) -> usize {
-        let mut deliveries = Vec::new();
-        for request in self.endpoint.0.received().await {
+    /// How often somebody was told of an event of a run: by delivery, not by post.
+    pub(crate) async fn told_of(&self, run: &RunId, event: &str) -> usize {
+        let mut deliveries = BTreeSet::new();
+        let posts = [self.endpoint.0.received().await, self.listener.received().await].concat();
+        for request in posts {
             let body: Value = request.body_json().unwrap();
-            let event = body["event"].as_str().unwrap_or("succeeded");
-            if body["run_id"] == run.as_str() && event == "succeeded" {
-                let delivery = request.headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned());
-                deliveries.push(delivery.unwrap_or_default());
+            if body["run_id"] == run.as_str() && body["event"] == event {
+                deliveries.insert(request.headers["webhook-id"].to_str().unwrap().to_owned());
             }
         }
-        deliveries.sort();
-        deliveries.dedup();
         deliveries.len()
     }
 
@@ -279,15 +347,17 @@ impl Crew {
     pub(crate) async fn assert_done_once(&self, run: &RunId) {
         assert_eq!(self.ended(run).await, "succeeded|", "{run}: {:#?}", self.attempts_of(run).await);
         let attempts = self.attempts_of(run).await;
-        let mut good: Vec<&str> = attempts
+        let good: Vec<&str> = attempts
             .iter()
             .filter(|one| one.ends_with(" succeeded"))
             .filter_map(|one| one.split(' ').next())
             .collect();
         assert_eq!(good, Stage::NIGHT.map(Stage::name), "{run}: {attempts:#?}");
-        good.dedup();
         assert!(!attempts.iter().any(|one| one.ends_with(" running")), "{run}: {attempts:#?}");
-        assert_eq!(self.told_of(run).await, 1, "{run}");
+        assert_eq!(self.told_of(run, "succeeded").await, 1, "{run}");
+        // The news of the beginning may be on its way, or have gone with Redis's data.
+        assert!(self.told_of(run, "started").await <= 1, "{run}");
+        assert_eq!(self.told_of(run, "failed").await + self.told_of(run, "interrupted").await, 0, "{run}");
         self.is_off_the_queues(run).await;
     }
 

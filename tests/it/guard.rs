@@ -57,7 +57,7 @@ async fn a_warehouse_with_tables_of_others_is_refused_until_it_is_adopted() {
     let config = night.config(&[]);
     let listed = nightferry::replication::adoption::list(&config).await.unwrap();
     assert_eq!(listed.len(), 3, "{listed:?}");
-    nightferry::replication::adoption::accept(&config, &["slug".to_owned()]).await.unwrap();
+    nightferry::jobs::adopt(&config, &["slug".to_owned()]).await.unwrap();
     night.full(&[]).await;
     assert_eq!(night.warehouse.one("select count(*) from users").await, "2000");
     assert_eq!(night.warehouse.rows("select * from slug").await, ["7"]);
@@ -127,7 +127,7 @@ async fn nothing_is_written_where_source_and_warehouse_are_the_same() {
     let error =
         night.try_run(Stage::FullReplication, &[same[0], ("BACKUP_SOURCE", &archive)]).await.unwrap_err();
     assert!(error.to_string().contains("same database"), "{error}");
-    let error = nightferry::replication::adoption::accept(&night.config(&same), &[]).await.unwrap_err();
+    let error = nightferry::jobs::adopt(&night.config(&same), &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     assert_eq!(night.source.one("select to_regnamespace('nightferry') is null").await, "t");
 }
@@ -183,7 +183,7 @@ async fn a_table_that_was_adopted_as_kept_gets_no_index_of_the_enrichment() {
         "-- needs: users\n-- not for kept tables\ncreate index if not exists ours on users (id);\n",
     )
     .unwrap();
-    nightferry::replication::adoption::accept(&night.config(&[]), &["users".to_owned()]).await.unwrap();
+    nightferry::jobs::adopt(&night.config(&[]), &["users".to_owned()]).await.unwrap();
     let outcome = night.full(&[]).await;
     assert_eq!(night.warehouse.one("select to_regclass('ours') is null").await, "t");
     assert!(
@@ -227,7 +227,7 @@ async fn what_was_kept_stays_kept_when_adopted_again() {
     night.source_sql("create table users (id int primary key)").await;
     night.warehouse_sql("create table users (mine int)").await;
     let config = night.config(&[]);
-    nightferry::replication::adoption::accept(&config, &["users".to_owned()]).await.unwrap();
-    let again = nightferry::replication::adoption::accept(&config, &[]).await.unwrap();
+    nightferry::jobs::adopt(&config, &["users".to_owned()]).await.unwrap();
+    let again = nightferry::jobs::adopt(&config, &[]).await.unwrap();
     assert!(again.iter().all(|(_, disposition)| disposition.name() == "kept"), "{again:?}");
 }

@@ -1,5 +1,8 @@
 //! Mail: people are told of what they asked for, each apart from the others.
 
+use std::io::{BufRead, Write};
+use std::process::{Child, Command, Stdio};
+
 use nightferry::adapters::ledger::Ledger;
 use nightferry::adapters::postgres::Database;
 use nightferry::config::Config;
@@ -8,7 +11,7 @@ use nightferry::ids::{RunId, Stage};
 use nightferry::notice::{Event, Notice, Trouble};
 use nightferry::replication::notify;
 
-use crate::support::{Smtp, SmtpServer, TestNight, Webhook};
+use crate::support::{Smtp, SmtpServer, TestNight, Webhook, until};
 
 const RUN: &str = "20261120T041000Z";
 
@@ -159,4 +162,130 @@ async fn the_stage_mails_a_success_to_those_who_asked_and_the_ledger_knows() {
     let known =
         Ledger::open(&warehouse).await.unwrap().deliveries(&format!("{run}_succeeded")).await.unwrap();
     assert_eq!(known.len(), 1);
+}
+
+#[tokio::test]
+async fn a_check_says_whether_the_server_takes_mail_and_sends_none() {
+    let night = TestNight::new().await;
+    let server = SmtpServer::start(Smtp::Login).await;
+    for (password, is_right) in [(SmtpServer::PASSWORD, true), ("wr0ng", false)] {
+        let own = server.variables();
+        let mut extra: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        extra.extend([("MAIL_TO", "data@b.example"), ("SMTP_USERNAME", "me"), ("SMTP_PASSWORD", password)]);
+        let output = night.binary(&["check"], &extra).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(!is_right)), "{text}");
+        let expected = if is_right {
+            "\n  SMTP_HOST: 127.0.0.1 takes mail for data@b.example\n"
+        } else {
+            "\n    hint: check SMTP_USERNAME and SMTP_PASSWORD\n"
+        };
+        assert!(text.contains(expected) && !text.contains("wr0ng"), "{text}");
+        assert!(text.contains("Beside the night, this would fail:\n  SMTP_HOST: ") != is_right, "{text}");
+    }
+    assert!(server.received().is_empty());
+    assert!(server.commands().iter().all(|command| !command.starts_with("MAIL")));
+}
+
+/// openssl as a mail server that speaks TLS from the first byte: what is written to it goes to the client, decrypted what the client says.
+struct TlsServer {
+    openssl: Child,
+    port: u16,
+}
+
+impl TlsServer {
+    /// Its certificate, which is its own authority, is written into the night's folder.
+    fn start(night: &TestNight) -> Self {
+        let (certificate, key) = (night.path("smtp.crt"), night.path("smtp.key"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+            .arg(&certificate)
+            .arg("-keyout")
+            .arg(&key)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let openssl = Command::new("openssl")
+            .args(["s_server", "-quiet", "-naccept", "1", "-accept", &format!("127.0.0.1:{port}"), "-cert"])
+            .arg(&certificate)
+            .arg("-key")
+            .arg(&key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { openssl, port }
+    }
+
+    /// Greets whoever comes, and agrees to everything until they go.
+    fn agree(&mut self) -> std::thread::JoinHandle<Vec<String>> {
+        let (mut to, from) = (self.openssl.stdin.take().unwrap(), self.openssl.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let mut said = Vec::new();
+            let _ = to.write_all(b"220 test\r\n");
+            for line in std::io::BufReader::new(from).lines().map_while(Result::ok) {
+                let _ = to.write_all(b"250 fine\r\n");
+                said.push(line.trim_end().to_owned());
+            }
+            said
+        })
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.openssl.kill();
+        let _ = self.openssl.wait();
+    }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_a_server_whose_certificate_is_known_and_with_no_other() {
+    let night = TestNight::new().await;
+    for is_known in [true, false] {
+        let mut server = TlsServer::start(&night);
+        let said = server.agree();
+        let port = server.port;
+        until("the server", async || {
+            tokio::net::TcpSocket::new_v4().unwrap().bind(([127, 0, 0, 1], port).into()).err()
+        })
+        .await;
+        let (port, roots) = (server.port.to_string(), night.path("smtp.crt"));
+        let mut extra = vec![
+            ("SMTP_HOST", "localhost"),
+            ("SMTP_PORT", port.as_str()),
+            ("SMTP_TLS", "tls"),
+            ("MAIL_FROM", "night@ferry.example"),
+            ("MAIL_TO", "data@b.example"),
+        ];
+        if is_known {
+            extra.push(("SSL_CERT_FILE", roots.to_str().unwrap()));
+        }
+        let output = night.binary(&["check"], &extra).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        drop(server);
+        let said = said.join().unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(!is_known)), "{text} {said:?}");
+        assert_eq!(text.contains("SMTP_HOST: localhost takes mail"), is_known, "{text}");
+        assert_eq!(
+            text.contains("\n    hint: is its certificate for the name in SMTP_HOST"),
+            !is_known,
+            "{text}"
+        );
+        assert_eq!(said.iter().any(|line| line.starts_with("EHLO ")), is_known, "{said:?}");
+    }
 }

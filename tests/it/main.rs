@@ -11,6 +11,7 @@ mod backup_push;
 mod backup_sources;
 mod broken_dependents;
 mod bucket;
+mod chaos;
 mod cli;
 mod comparing;
 mod content;

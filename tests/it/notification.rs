@@ -18,7 +18,7 @@ use nightferry::replication::notify;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
-use crate::support::{TestNight, Webhook};
+use crate::support::{RedisServer, TestNight, Webhook};
 
 const RUN: &str = "20261120T041000Z";
 
@@ -199,6 +199,27 @@ async fn a_failure_goes_to_those_only_who_asked_for_failures() {
 }
 
 #[tokio::test]
+async fn a_pushed_backup_starts_nothing_that_a_night_would_start() {
+    let night = TestNight::new().await;
+    let (older, both) = (Webhook::answering(200).await, Webhook::answering(200).await);
+    let endpoints = json!([
+        {"url": older.url()},
+        {"url": both.url(), "events": ["succeeded"], "jobs": ["night", "backup-push"]},
+    ])
+    .to_string();
+    let config = night.config(&[("NOTIFICATIONS", &endpoints)]);
+    let push = RunId::from(format!("{RUN}-backup-push"));
+    let of = format!("{push}.backup-push.1");
+    let pushed = Notice { event: Event::Succeeded, of, stage: None, trouble: None, told: Vec::new() };
+
+    notify::tell(&config, &push, &pushed, None).await.1.unwrap();
+
+    assert_eq!(older.received().await.len(), 0);
+    let body: Value = both.received().await[0].body_json().unwrap();
+    assert_eq!((&body["event"], &body["job"]), (&json!("succeeded"), &json!("backup-push")));
+}
+
+#[tokio::test]
 async fn each_event_is_told_once_to_each() {
     let night = after_a_full_stage().await;
     let hook = Webhook::answering(200).await;
@@ -331,4 +352,42 @@ async fn each_endpoint_has_its_own_time_limit_and_retries() {
     assert!(error.starts_with("2 of 3 endpoints were not told"), "{error}");
     assert_eq!((told.len(), failing.received().await.len()), (1, 1));
     assert_eq!((asked(&hanging).await, asked(&patient).await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_check_looks_at_the_queue_and_the_schedule_and_says_when_nobody_is_told() {
+    let night = TestNight::new().await;
+    let mut redis = RedisServer::start();
+    let url = redis.url();
+    let endpoints = json!([{"url": "http://127.0.0.1:1/", "events": ["failed"]}]).to_string();
+    let extra = [("REDIS_URL", url.as_str()), ("SCHEDULE", "0 3 29 2 *"), ("NOTIFICATIONS", &endpoints)];
+    let check = async |extra: &[(&str, &str)]| {
+        let output = night.binary(&["check"], extra).await;
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+
+    let (code, text) = check(&extra).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("\n  SCHEDULE: the next night starts at 20")
+            && text.contains("-02-29 03:00 Europe/Paris\n"),
+        "{text}"
+    );
+    assert!(!text.contains("nobody is told"), "{text}");
+    let (_, text) = check(&[]).await;
+    assert!(text.contains("\n  NOTIFICATIONS: nobody is told of a night that fails\n"), "{text}");
+
+    redis.kill();
+    let (code, text) = check(&extra).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.starts_with("1 problem: ") && text.contains("\n  REDIS_URL: cannot connect to Redis"),
+        "{text}"
+    );
+    assert!(text.contains("\n    hint: check REDIS_URL") && !text.contains(redis.password()), "{text}");
+
+    let (code, text) = check(&[("QUEUE_FILE", "nowhere/queue.sqlite")]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("\n  QUEUE_FILE: cannot make the queue's file nowhere/queue.sqlite\n"), "{text}");
+    assert!(!night.path("nightferry-queue.sqlite").exists(), "a check makes none");
 }

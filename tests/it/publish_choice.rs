@@ -184,7 +184,7 @@ async fn what_stays_and_belongs_to_others_is_in_the_way_until_the_role_is_a_memb
              alter function public.tag_of owner to \"{bi}\"; alter table bi.far owner to \"{bi}\""
         ))
         .await;
-    nightferry::replication::adoption::accept(&night.config(&[]), &[]).await.unwrap();
+    nightferry::jobs::adopt(&night.config(&[]), &[]).await.unwrap();
     let reason = why_objects_move(&night).await;
     assert_eq!(reason.subject, format!("objects of {bi}"));
     for object in ["table public.mine", "view public.over_mine", "function public.tag_of(public.mine)"] {
@@ -219,7 +219,7 @@ async fn what_a_superuser_left_is_given_away_kind_by_kind_and_nobody_becomes_a_s
                create text search template public.template (lexize = dsimple_lexize)"#,
         )
         .await;
-    nightferry::replication::adoption::accept(&night.config(&[]), &[]).await.unwrap();
+    nightferry::jobs::adopt(&night.config(&[]), &[]).await.unwrap();
     let reason = why_objects_move(&night).await;
     assert_eq!(reason.subject, "objects of postgres");
     assert!(!reason.hint.contains("GRANT \"postgres\""), "{reason:?}");

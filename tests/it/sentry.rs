@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nightferry::adapters::sentry;
+use nightferry::adapters::reporting;
 use nightferry::config::{Log, Variables};
 use nightferry::telemetry;
 use serde_json::Value;
@@ -106,13 +106,13 @@ async fn a_panic_is_reported_with_the_run_and_stage_that_it_happened_in() {
     let ingest = Ingest::start().await;
     let dsn = ingest.dsn();
     let log = Log::load(&Variables::from_pairs([("SENTRY_DSN", dsn.as_str())])).unwrap();
-    let layer = sentry::start(log.sentry.as_ref().unwrap()).unwrap();
+    let layer = reporting::start(log.sentry.as_ref().unwrap()).unwrap();
     let subscriber = telemetry::subscriber(&log, false, std::io::sink, Some(Box::new(layer)));
 
     tracing::subscriber::with_default(subscriber, || {
         let stage = tracing::info_span!(target: "nightferry", "stage", run = "R", stage = "notification");
         let _inside = stage.enter();
-        sentry::report_panic("src/x.rs:1:2", "index 7 of postgres://me:hush@h/db");
+        reporting::report_panic("src/x.rs:1:2", "index 7 of postgres://me:hush@h/db");
     });
 
     let report = until("the report", async || ingest.reports().await.pop()).await;

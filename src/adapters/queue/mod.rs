@@ -6,6 +6,7 @@
 //! them; a newer version of the library has to pass the queue scenarios in `tests/` first.
 
 mod job;
+mod look;
 mod marks;
 mod patient;
 mod redis;

@@ -245,7 +245,7 @@ mod tests {
             waited.as_secs()
         };
         assert!((8..=10).contains(&waited(Patience::Command)), "{}", waited(Patience::Command));
-        assert_eq!(waited(Patience::Worker), 86400);
+        assert!(waited(Patience::Worker) >= 86400);
     }
 
     #[test]

@@ -59,6 +59,11 @@ pub(super) struct ToldStage {
     pub(super) error: Option<ToldError>,
 }
 
+/// What a run is of, as it is told.
+pub(super) fn job(run: &RunId) -> &'static str {
+    run.beside().map_or("night", Stage::name)
+}
+
 impl Account {
     pub(super) fn new(run: &RunId, notice: &Notice, delivery_id: &str, known: Option<RunAccount>) -> Self {
         let known = known.map(|known| RunAccount {
@@ -72,7 +77,7 @@ impl Account {
             event: notice.event,
             delivery_id: delivery_id.to_owned(),
             run_id: run.to_string(),
-            job: run.beside().map_or("night", Stage::name),
+            job: job(run),
             status: status(notice.event, stages().all(|stage| stage.status == "succeeded")),
             started_at: known.as_ref().map(|known| known.started_at),
             ended_at: ended_at(notice.event, known.as_ref()),

@@ -39,10 +39,10 @@ fn verb(account: &Account) -> &'static str {
 
 /// The first line of a sentence, not too long: a header has one line.
 fn cut(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().replace(char::is_control, " ");
     match line.char_indices().nth(LONGEST_SENTENCE) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
+        None => line,
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_one_line_and_not_too_long() {
-        assert_eq!(cut("one\r\nBcc: two"), "one");
+        assert_eq!((cut("one\r\nBcc: two").as_str(), cut("one\rBcc: two").as_str()), ("one", "one Bcc: two"));
         assert_eq!(cut(&"é".repeat(200)).chars().count(), LONGEST_SENTENCE + 1);
     }
 

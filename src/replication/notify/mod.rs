@@ -29,10 +29,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The warehouse is asked for no longer: that it is away may be what is to be told.
 const LEDGER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether anybody asked to be told of this.
+/// Whether anybody asked to be told of this, of whichever job. Who hears of which one is [`tell`]'s to know.
 #[must_use]
 pub fn is_wanted(config: &Config, event: Event) -> bool {
-    !receivers(config, event).is_empty()
+    let notifications = &config.notifications;
+    notifications.endpoints.iter().any(|endpoint| endpoint.events.contains(&event))
+        || notifications.mail.iter().any(|mail| mail.events.contains(&event))
 }
 
 /// The stage: tells everybody who was not told that the night ended well.
@@ -67,7 +69,7 @@ pub async fn tell(
     if let Some(ledger) = ledger {
         told.extend(ask("who was told", ledger.deliveries(&delivery_id)).await.unwrap_or_default());
     }
-    let all = receivers(config, notice.event);
+    let all = receivers(config, notice.event, account::job(run));
     let untold: Vec<(String, &Receiver<'_>)> = all
         .iter()
         .map(|receiver| (receiver.hash(run), receiver))

@@ -32,11 +32,11 @@ pub(super) enum Receiver<'a> {
     Mailbox(&'a Mail, &'a str),
 }
 
-/// All who asked for this event.
-pub(super) fn receivers(config: &Config, event: Event) -> Vec<Receiver<'_>> {
+/// All who asked for this event of this job.
+pub(super) fn receivers<'a>(config: &'a Config, event: Event, job: &str) -> Vec<Receiver<'a>> {
     let notifications = &config.notifications;
-    let endpoints = notifications.endpoints.iter().filter(|endpoint| endpoint.events.contains(&event));
-    let mail = notifications.mail.iter().filter(|mail| mail.events.contains(&event));
+    let endpoints = notifications.endpoints.iter().filter(|endpoint| endpoint.wants(event, job));
+    let mail = notifications.mail.iter().filter(|mail| mail.wants(event, job));
     let mailboxes = mail.flat_map(|mail| mail.to.iter().map(move |to| Receiver::Mailbox(mail, to)));
     endpoints.map(Receiver::Endpoint).chain(mailboxes).collect()
 }

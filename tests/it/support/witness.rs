@@ -19,9 +19,7 @@ impl Witness {
 
     /// Holds everybody who comes to a place, until the gate is dropped.
     pub(crate) async fn hold(&self, place: &str) -> Gate {
-        let mut session = self.warehouse.connect().await;
-        execute_on(&mut session, &format!("select pg_advisory_lock(77, hashtext('{place}'))")).await;
-        Gate { session, place: place.to_owned() }
+        Gate::of(&self.warehouse, &format!("select pg_advisory_lock(77, hashtext('{place}'))"), place).await
     }
 
     /// No two attempts of any stage have written at a time, and no two nights in turns.
@@ -34,6 +32,14 @@ impl Witness {
             "the stages of two nights are mixed: {two:#?}\n{:#?}",
             self.transactions().await
         );
+    }
+
+    /// How many transactions wrote to the warehouse, and how many of them did not say of which run they were.
+    pub(crate) async fn counted(&self) -> (u64, u64) {
+        let sql = "select count(*), count(*) filter (where run_id is null) from witness.transactions";
+        let row = self.warehouse.one(sql).await;
+        let (all, nameless) = row.split_once('|').unwrap();
+        (all.parse().unwrap(), nameless.parse().unwrap())
     }
 
     /// The last transactions, for a test that fails.
@@ -52,6 +58,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Closed by this statement, which takes what others will wait for.
+    pub(crate) async fn of(database: &TestDatabase, closing: &str, place: &str) -> Self {
+        let mut session = database.connect().await;
+        execute_on(&mut session, closing).await;
+        Self { session, place: place.to_owned() }
+    }
+
     /// Comes back when somebody waits here.
     pub(crate) async fn reached(&mut self) {
         let what = format!("somebody to come to {:?}", self.place);

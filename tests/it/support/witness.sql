@@ -63,13 +63,21 @@ begin
     return new;
 end $$;
 
+-- Commands that found nothing to do (IF NOT EXISTS) are in neither list.
 create function witness.command() returns event_trigger language plpgsql security definer as $$
+begin
+    if current_setting('application_name') like 'nightferry%' and exists (select from pg_event_trigger_ddl_commands()) then
+        insert into witness.writes (place) values (tg_tag);
+    end if;
+end $$;
+create event trigger witness_command on ddl_command_end execute function witness.command();
+create function witness.dropped() returns event_trigger language plpgsql security definer as $$
 begin
     if current_setting('application_name') like 'nightferry%' then
         insert into witness.writes (place) values (tg_tag);
     end if;
 end $$;
-create event trigger witness_command on ddl_command_start execute function witness.command();
+create event trigger witness_dropped on sql_drop execute function witness.dropped();
 
 -- The ledger's tables are watched as soon as they are there.
 create function witness.table_made() returns event_trigger language plpgsql security definer as $$

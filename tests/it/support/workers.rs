@@ -1,7 +1,7 @@
 //! Worker processes: started with a log of their own, killed, and asked to stop.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,11 @@ impl WorkerProcess {
     /// Whether it is still there.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The file of its log.
+    pub(crate) fn log_path(&self) -> &Path {
+        &self.log
     }
 
     /// What it has written so far.

@@ -11,8 +11,8 @@ pub struct Sentry {
     pub dsn: Secret,
     /// Which of several installations this is.
     pub environment: String,
-    /// Which version this is.
-    pub release: String,
+    /// Which version this is; nightferry's own where it is not said.
+    pub release: Option<String>,
     /// The part of the reports that is sent, up to 1.
     pub sample_rate: f32,
     /// Whether the library says on standard error what it does.
@@ -24,7 +24,7 @@ impl Sentry {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let dsn = reader.parse("SENTRY_DSN", None, |text| dsn(text).map(Some));
         let environment = reader.text("SENTRY_ENVIRONMENT").unwrap_or("production").to_owned();
-        let release = reader.text("SENTRY_RELEASE");
+        let release = reader.text("SENTRY_RELEASE").map(str::to_owned);
         let sample_rate = reader.parse("SENTRY_SAMPLE_RATE", 1.0, |text| {
             text.parse()
                 .ok()
@@ -32,13 +32,7 @@ impl Sentry {
                 .ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
         });
         let is_debug = reader.choice("SENTRY_DEBUG", false, &[("true", true), ("false", false)]);
-        Some(Self {
-            dsn: dsn?,
-            environment,
-            release: release.unwrap_or(concat!("nightferry@", env!("CARGO_PKG_VERSION"))).to_owned(),
-            sample_rate,
-            is_debug,
-        })
+        Some(Self { dsn: dsn?, environment, release, sample_rate, is_debug })
     }
 }
 
@@ -80,7 +74,7 @@ mod tests {
     fn the_installation_and_the_version_are_named() {
         let sentry = read(&[("SENTRY_DSN", "https://key@sentry.example/42")]).unwrap().unwrap();
         assert_eq!((sentry.environment.as_str(), sentry.sample_rate), ("production", 1.0));
-        assert!(sentry.release.starts_with("nightferry@") && !sentry.is_debug);
+        assert!(sentry.release.is_none() && !sentry.is_debug);
         assert!(!format!("{sentry:?}").contains("key@"));
     }
 

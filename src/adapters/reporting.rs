@@ -30,6 +30,8 @@ const LAST_LIMIT: Duration = Duration::from_secs(2);
 /// The same failure of the same run is not reported again for so long: a queue that is away is asked every few seconds.
 const SAME_AGAIN: Duration = Duration::from_secs(600);
 
+const OWN_RELEASE: &str = concat!("nightferry@", env!("CARGO_PKG_VERSION"));
+
 static CLIENT: OnceLock<Arc<Client>> = OnceLock::new();
 
 /// Begins to report, and gives what is to be added to the log. A second call changes nothing.
@@ -44,7 +46,7 @@ pub fn start(settings: &config::Sentry) -> Result<impl Layer<Registry> + Send + 
     })?;
     let mut options = ClientOptions::new()
         .debug(settings.is_debug)
-        .release(settings.release.clone())
+        .release(settings.release.clone().unwrap_or_else(|| OWN_RELEASE.to_owned()))
         .environment(settings.environment.clone())
         .sample_rate(settings.sample_rate)
         .server_name(gethostname::gethostname().to_string_lossy().into_owned())
