@@ -275,7 +275,7 @@ async fn a_push_runs_beside_a_night_and_an_export_after_it(chain: Chain) {
 }
 
 /// A time, and the pattern that names it.
-fn in_four_seconds() -> (DateTime<Utc>, Cron) {
+pub(crate) fn in_four_seconds() -> (DateTime<Utc>, Cron) {
     let soon = (Utc::now() + TimeDelta::seconds(4)).trunc_subsecs(0);
     let pattern = soon.with_timezone(&chrono_tz::Europe::Paris).format("%S %M %H * * *").to_string();
     let parser = CronParser::builder().seconds(Seconds::Required).build();

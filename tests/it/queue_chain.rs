@@ -73,7 +73,7 @@ pub(crate) struct Chain {
     /// The same for pushes, where a bucket is named.
     pub(crate) push_schedule: Option<Cron>,
     pub(crate) seen: Arc<Mutex<Seen>>,
-    _redis: Option<RedisServer>,
+    redis: Option<RedisServer>,
 }
 
 impl Chain {
@@ -95,7 +95,7 @@ impl Chain {
     ) -> Self {
         // A time of the year at which no test runs twice.
         variables.push(("SCHEDULE", "59 23 29 2 *".to_owned()));
-        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), _redis: redis }
+        Self { night, variables, schedule: None, push_schedule: None, seen: Arc::default(), redis }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -129,6 +129,10 @@ impl Chain {
 
     pub(crate) fn jobs(&self) -> Jobs {
         Jobs::new(self.config()).with_stages(stages(&self.seen)).deferring(Duration::from_secs(1))
+    }
+
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.as_ref().unwrap().url()
     }
 
     pub(crate) async fn restart(&self, stage: Stage) -> RunId {

@@ -9,6 +9,7 @@ use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::in_four_seconds;
 use crate::queue_chain::{Act, Chain, warehouse};
 use crate::support::until;
 
@@ -162,4 +163,25 @@ async fn an_open_night_that_has_no_job_left_keeps_no_command_out() {
     open_run(&chain, Origin::Schedule, Some((Full, Some((Status::Succeeded, ErrorKind::Internal))))).await;
     run_now(chain.jobs()).await.unwrap();
     assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_that_redis_lost_before_it_began_is_put_on_its_queue_again() {
+    let mut chain = Chain::on_redis().await;
+    Ledger::open(&warehouse(&chain)).await.unwrap();
+    let (tick, pattern) = in_four_seconds();
+    chain.schedule = Some(pattern);
+    let queues = chain.queues().await;
+    queues.pause(Full).await.unwrap();
+    let worker = chain.worker();
+    until("the night to be on its queue", async || {
+        (!queues.jobs(Full).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let mut redis =
+        redis::Client::open(chain.redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.unwrap();
+    chain.ended(&RunId::at(tick), Notify).await;
+    assert_eq!(chain.stages_seen(&RunId::at(tick)), Stage::NIGHT);
+    worker.stop().await;
 }

@@ -120,7 +120,10 @@ async fn is_failed_at_start_after(place: Place) -> Duration {
     let attempts = crew.attempts_of(&night).await;
     assert_eq!(attempts.last(), Some(&format!("{} 1 interrupted", place.stage())), "{attempts:?}");
     // What was on its way when the worker was killed may still arrive.
-    assert!(place == Place::Endpoint || crew.told_of(&night).await == 0, "{place:?}");
+    assert!(place == Place::Endpoint || crew.told_of(&night, "succeeded").await == 0, "{place:?}");
+    until("somebody to be told", async || (crew.told_of(&night, "interrupted").await == 1).then_some(()))
+        .await;
+    assert_eq!(crew.told_of(&night, "started").await, 1);
     stops_well(&mut next).await;
     crew.witness.assert_one_writer().await;
     noticed
@@ -133,8 +136,8 @@ async fn a_worker_killed_in_any_stage_is_missed_by_the_next_one_that_starts() {
 }
 
 /// A worker is asked to stop at a place: it ends in time, with nothing at work on the servers, and the next one goes on.
-async fn stops_in_time_at(place: Place) {
-    let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
+async fn stops_in_time_at(crew: Crew, place: Place) {
+    let crew = crew.with("ON_INTERRUPTED", "resume");
     let mut gate = crew.hold(place).await;
     let night = crew.night().await;
     let mut worker = crew.worker();
@@ -152,8 +155,47 @@ async fn stops_in_time_at(place: Place) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_asked_to_stop_leaves_nothing_at_work_on_the_servers() {
-    let places = Place::OF_STAGES.into_iter().chain([Place::Index, Place::Enrichment]);
-    join_all(places.map(stops_in_time_at)).await;
+    let places = Place::OF_STAGES.into_iter().chain([Place::Dump, Place::Index, Place::Enrichment]);
+    join_all(places.map(async |place| stops_in_time_at(Crew::on_redis().await, place).await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_on_a_file_that_is_asked_to_stop_goes_on_when_it_starts_again() {
+    stops_in_time_at(Crew::on_a_file().await, Place::CopyOfAnswers).await;
+}
+
+/// A worker is asked to stop while nobody answers it: it ends in time, and its job comes back.
+async fn stops_in_time_without(outage: impl AsyncFn(&Crew, &FarAway), comes_back: impl AsyncFn(&Crew)) {
+    let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
+    let mut gate = crew.hold(Place::CopyOfUsers).await;
+    let night = crew.night().await;
+    let mut far = FarAway::of(&crew).await;
+    gate.reached().await;
+    outage(&crew, &far).await;
+    let (status, took) = far.worker.stop().await;
+    let left = crew.no_statement_is_left().await;
+    assert!(status.success() && took + left < STOPPED, "{status} after {took:?} and {left:?}");
+    comes_back(&crew).await;
+    drop(gate);
+    let next = crew.worker();
+    all_is_well(&crew, &[&night], vec![next]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_asked_to_stop_while_nobody_answers_it_ends_in_time() {
+    let nothing = async |_: &Crew| {};
+    tokio::join!(
+        stops_in_time_without(async |crew, _| crew.redis().crash(), async |crew| crew.redis().restart()),
+        stops_in_time_without(async |crew, _| crew.redis().stall(), async |crew| crew.redis().go_on()),
+        stops_in_time_without(async |_, far| far.warehouse.silence(), nothing),
+        stops_in_time_without(
+            async |_, far| {
+                far.warehouse.silence();
+                far.redis.silence();
+            },
+            nothing
+        ),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,7 +451,8 @@ async fn a_job_that_kills_its_worker_three_times_is_failed_for_good() {
     assert!(crew.ended(&night).await.starts_with("failed|"));
     crew.is_off_the_queues(&night).await;
     assert_eq!(crew.attempts_of(&night).await.len(), 3);
-    assert_eq!(crew.told_of(&night).await, 0);
+    until("somebody to be told", async || (crew.told_of(&night, "failed").await == 1).then_some(())).await;
+    assert_eq!(crew.told_of(&night, "succeeded").await, 0);
     drop(gate);
     stops_well(&mut worker).await;
     crew.witness.assert_one_writer().await;

@@ -11,7 +11,7 @@ use crate::adapters::postgres::Database;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
-use crate::ids::Stage;
+use crate::ids::{RunId, Stage};
 
 /// For how long the warehouse is asked.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -47,6 +47,11 @@ impl<'a> Book<'a> {
         let entry: Option<Option<ScheduleEntry>> =
             self.ask(async |ledger| ledger.schedule_of(stage).await).await;
         entry.flatten().is_some_and(|entry| (entry.pattern.as_str(), entry.timezone.as_str()) != page)
+    }
+
+    /// Whether the ledger knows this run, however it ended; nothing where the ledger cannot be asked, or there is none yet.
+    pub(super) async fn has_begun(&self, run: &RunId) -> Option<bool> {
+        self.ask(async |ledger| ledger.run_status(run).await).await.map(|status| status.is_some())
     }
 
     /// Writes down that a tick was kept, or left out.

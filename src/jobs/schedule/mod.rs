@@ -9,7 +9,7 @@ mod due;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,8 @@ impl Keeper<'_> {
     async fn keep(self) -> Result<()> {
         let (mut kept_until, mut kept_here): (_, Option<DateTime<Utc>>) = (clock::now(), None);
         let (mut is_open, mut said) = (false, None);
+        // The last tick that was pushed, until its run has begun.
+        let mut pushed: Option<DateTime<Utc>> = None;
         loop {
             if !is_open && let Some(written) = self.book.open().await {
                 // What was kept from here before the ledger could be asked is not kept again.
@@ -84,6 +86,11 @@ impl Keeper<'_> {
             }
             match due(self.pattern, self.timezone, kept_until, clock::now(), &self.missed)? {
                 Due::Nothing { next } => {
+                    if let Some(tick) = pushed
+                        && !self.is_still_to_begin(tick).await
+                    {
+                        pushed = None;
+                    }
                     if said.replace(next) != Some(next) {
                         let at = next.with_timezone(&self.timezone);
                         tracing::info!(stage = %self.stage, %at, "{}", events::SCHEDULE_NEXT);
@@ -92,7 +99,10 @@ impl Keeper<'_> {
                     tokio::time::sleep(left.min(LOOK_EVERY)).await;
                     continue;
                 }
-                Due::Run(tick) if self.start(tick).await => kept_until = tick,
+                Due::Run(tick) if self.start(tick).await => {
+                    kept_until = tick;
+                    pushed = Some(tick);
+                }
                 Due::Run(_) => {
                     tokio::time::sleep(TRY_AGAIN).await;
                     continue;
@@ -131,6 +141,23 @@ impl Keeper<'_> {
                 false
             }
         }
+    }
+
+    /// Whether a tick's run is still to begin. Its job is pushed again where the queue has lost it: a Redis that came back without its data.
+    async fn is_still_to_begin(&self, tick: DateTime<Utc>) -> bool {
+        let job = self.job(tick);
+        let is_worth_it = matches!(
+            due(self.pattern, self.timezone, tick - TimeDelta::seconds(1), clock::now(), &self.missed),
+            Ok(Due::Run(due)) if due == tick
+        );
+        if !is_worth_it || self.book.has_begun(&job.run).await == Some(true) || self.book.is_replaced().await
+        {
+            return false;
+        }
+        if matches!(tokio::time::timeout(PUSH_LIMIT, self.queues.exists(&job)).await, Ok(Ok(false))) {
+            self.start(tick).await;
+        }
+        true
     }
 
     /// Leaves out a tick that nobody kept; the ledger may only not know that somebody did.

@@ -19,9 +19,7 @@ impl Witness {
 
     /// Holds everybody who comes to a place, until the gate is dropped.
     pub(crate) async fn hold(&self, place: &str) -> Gate {
-        let mut session = self.warehouse.connect().await;
-        execute_on(&mut session, &format!("select pg_advisory_lock(77, hashtext('{place}'))")).await;
-        Gate { session, place: place.to_owned() }
+        Gate::of(&self.warehouse, &format!("select pg_advisory_lock(77, hashtext('{place}'))"), place).await
     }
 
     /// No two attempts of any stage have written at a time, and no two nights in turns.
@@ -60,6 +58,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Closed by this statement, which takes what others will wait for.
+    pub(crate) async fn of(database: &TestDatabase, closing: &str, place: &str) -> Self {
+        let mut session = database.connect().await;
+        execute_on(&mut session, closing).await;
+        Self { session, place: place.to_owned() }
+    }
+
     /// Comes back when somebody waits here.
     pub(crate) async fn reached(&mut self) {
         let what = format!("somebody to come to {:?}", self.place);
