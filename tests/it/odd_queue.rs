@@ -10,12 +10,12 @@ use nightferry::config::Config;
 use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::operator;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue_chain::{Act, Chain, on_each_store, statuses, warehouse};
-use crate::support::{Proxy, until};
+use crate::support::{Proxy, Webhook, until};
 
 use Stage::{FullReplication as Full, Notification as Notify};
 
@@ -209,4 +209,17 @@ async fn a_restart_of_the_last_stage_that_was_lost_does_not_begin_a_whole_night(
     assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
     assert!(chain.stages_seen(&run()).is_empty(), "nobody knows which stage was asked for");
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_killed_is_told_of_by_the_next_one() {
+    let hook = Webhook::answering(200).await;
+    let endpoint = json!([{"url": hook.url(), "events": ["interrupted"]}]);
+    let chain = Chain::on_a_file().await.with("NOTIFICATIONS", &endpoint.to_string());
+    open_stage(&chain, Origin::Command, Full).await;
+    chain.jobs().run_now(&[Notify], Origin::Command, &CancellationToken::new()).await.1.unwrap();
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
+    let told: Vec<Value> = hook.received().await.iter().map(|request| request.body_json().unwrap()).collect();
+    let told: Vec<_> = told.iter().map(|body| (&body["run_id"], &body["error"]["stage"])).collect();
+    assert_eq!(told, [(&json!(run().as_str()), &json!("full-replication"))]);
 }
