@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use nightferry::adapters::ledger::{Ledger, Origin, Status};
+use nightferry::adapters::postgres::WarehouseLock;
 use nightferry::adapters::queue::{Job, JobStatus};
 use nightferry::clock;
 use nightferry::config::Config;
@@ -24,6 +25,7 @@ on_each_store! {
     a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was
     a_job_that_was_cancelled_does_not_go_on_when_it_comes_back
     a_job_that_begins_while_it_is_removed_is_not_taken_for_ended
+    a_retry_whose_worker_died_before_it_began_is_not_lost
 }
 
 fn run() -> RunId {
@@ -135,6 +137,29 @@ fn slow_config(chain: &Chain, proxy: &Proxy) -> Config {
     let url = chain.night.warehouse.url_at(proxy.port());
     config.databases.warehouse = chain.night.config(&[("TARGET_DATABASE_URL", &url)]).databases.warehouse;
     config
+}
+
+async fn a_retry_whose_worker_died_before_it_began_is_not_lost(chain: Chain) {
+    let chain = chain.act(Full, &[Act::Fail(ErrorKind::Privilege)]);
+    let worker = chain.worker();
+    let run = chain.restart(Full).await;
+    let failed = chain.ended(&run, Full).await.remove(0).job;
+    worker.stop().await;
+    let other = WarehouseLock::acquire(&warehouse(&chain), "another night", None).await.unwrap();
+    operator::retry(&chain.config(), &failed.id()).await.unwrap();
+    let worker = chain.worker();
+    let queues = chain.queues().await;
+    until("the job to be taken", async || {
+        (queues.jobs(Full).await.unwrap()[1].status == JobStatus::Running).then_some(())
+    })
+    .await;
+    worker.kill().await;
+    other.release().await;
+    let worker = chain.worker();
+    chain.ended(&run, Full).await;
+    chain.ended(&run, Notify).await;
+    assert_eq!(chain.ledger_of(&run).await, "succeeded|");
+    worker.stop().await;
 }
 
 /// Somebody who takes connections and never answers.
