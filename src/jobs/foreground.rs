@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Other};
-use super::run::{Ground, close, holder, interrupted, ledger, take};
+use super::run::{End, Ground, holder, interrupted, ledger, take};
 use super::{Jobs, Outcomes, announce, next_tick};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -88,7 +88,8 @@ async fn hold(
         let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop, cancel: &never };
         let result = in_order(&mut ground, &run, stages, outcomes).await;
         let status = Status::of(&result);
-        close(stop, || ledger.end_run(&run, (status, result.as_ref().err()))).await;
+        let end = End { run: &run, stage: None, status, error: result.as_ref().err() };
+        end.close(jobs, stop, Some(&ledger)).await;
         tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
         result
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
-use super::run::{self, Ground, cancelled, close, holder, interrupted, log_failure, take};
+use super::run::{self, End, Ground, cancelled, holder, interrupted, log_failure, take};
 use super::{Jobs, announce, recovery};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -225,17 +225,8 @@ impl Worker {
         let status = Status::of(result);
         // Before the run is closed: one that is closed is not looked at again.
         announce::ended(self, job, result).await;
-        let ended = (status, result.as_ref().err());
-        if let Some(ledger) = ledger {
-            close(&self.stop, || ledger.end_run(&job.run, ended)).await;
-        } else {
-            // It ended before it had the warehouse; an earlier stage may have opened the run.
-            let late = async || match Ledger::open_existing(&self.database).await? {
-                Some(ledger) => ledger.end_run(&job.run, ended).await,
-                None => Ok(()),
-            };
-            close(&self.stop, || Box::pin(late())).await;
-        }
+        let end = End { run: &job.run, stage: None, status, error: result.as_ref().err() };
+        end.close(&self.jobs, &self.stop, ledger).await;
         tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
     }
 

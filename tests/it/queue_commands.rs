@@ -21,6 +21,8 @@ on_each_store! {
     a_failed_job_that_is_retried_goes_on_in_its_run
     a_job_is_not_retried_while_its_run_is_open
     a_job_that_waits_is_cancelled_with_its_run
+    a_job_at_work_is_stopped_when_it_is_cancelled
+    a_job_that_waits_for_its_next_try_behind_another_is_cancelled
     a_job_is_removed_unless_it_is_at_work
     a_stage_is_not_restarted_beside_a_night_unless_after_it
     a_stage_is_not_restarted_beside_a_command
@@ -177,6 +179,7 @@ async fn a_job_is_not_retried_while_its_run_is_open(chain: Chain) {
 }
 
 async fn a_job_that_waits_is_cancelled_with_its_run(chain: Chain) {
+    let chain = chain.with("NOTIFICATIONS", r#"[{"url":"http://127.0.0.1:1/","events":["interrupted"]}]"#);
     let (queues, ledger) = (chain.queues().await, Ledger::open(&warehouse(&chain)).await.unwrap());
     // The next try of a night that is open, and a night that has not begun.
     let (open, new) = (job(RUN, Full).again(2), job("20261120T041001Z", Full));
@@ -191,6 +194,13 @@ async fn a_job_that_waits_is_cancelled_with_its_run(chain: Chain) {
         assert!(told.contains("has ended") && told.contains("nothing of its run is open"), "{told}");
     }
     assert!(ledger.open_runs().await.unwrap().is_empty());
+    let events = queues.jobs(Stage::Event).await.unwrap();
+    let told: Vec<String> = events.iter().map(|event| event.job.notice.as_ref().unwrap().id()).collect();
+    assert_eq!(
+        told,
+        [&open, &new].map(|job| format!("{}.interrupted", job.id())),
+        "who asked for it is told"
+    );
     let failed = json(&chain, &["queue", "failed"]).await;
     assert_eq!(failed[0]["error"], "cancelled by an operator");
     // It is no worse than one that failed.
@@ -200,6 +210,45 @@ async fn a_job_that_waits_is_cancelled_with_its_run(chain: Chain) {
     worker.stop().await;
     assert_eq!(chain.ledger_of(&new.run).await, "succeeded|");
     assert!(chain.stages_seen(&open.run).is_empty());
+}
+
+async fn a_job_at_work_is_stopped_when_it_is_cancelled(chain: Chain) {
+    let chain = chain.act(Full, &[Act::Hang]).with("ON_INTERRUPTED", "resume");
+    let worker = chain.worker();
+    let run = chain.restart(Full).await;
+    chain.started(1).await;
+    let id = format!("{run}.full-replication.1");
+    let start = std::time::Instant::now();
+    assert_eq!(say(&chain, &["queue", "cancel", &id]).await, format!("{id} was active, and is cancelled.\n"));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(chain.seen.lock().unwrap().at_work, 0, "the stage was dropped");
+    assert_eq!(chain.ledger_of(&run).await, "interrupted|cancelled");
+    assert_eq!(chain.attempts_of(&run, Full).await, ["1|interrupted"]);
+    let jobs = chain.ended(&run, Full).await;
+    assert_eq!(jobs.len(), 1, "nobody resumes what was cancelled");
+    // Nothing of the request is left: its next try runs.
+    say(&chain, &["queue", "retry", &id]).await;
+    chain.ended(&run, Notify).await;
+    worker.stop().await;
+    assert_eq!(chain.ledger_of(&run).await, "succeeded|");
+}
+
+async fn a_job_that_waits_for_its_next_try_behind_another_is_cancelled(chain: Chain) {
+    // The night is at work; one that was put after it is taken, and put back, again and again.
+    let chain = chain.act(Full, &[Act::Hang]);
+    let worker = chain.worker();
+    let (night, push) = (chain.restart(Full).await, chain.restart(Stage::BackupPush).await);
+    chain.started(2).await;
+    let after = chain.restart(Notify).await;
+    let id = format!("{after}.notification.1");
+    let changed = json(&chain, &["queue", "cancel", &id]).await;
+    assert!(["active", "waiting"].contains(&changed["was"].as_str().unwrap()), "{changed}");
+    let jobs = chain.ended(&after, Notify).await;
+    assert_eq!(jobs.last().unwrap().status, JobStatus::Failed);
+    assert!(chain.stages_seen(&after).is_empty());
+    assert_eq!(chain.attempts_of(&night, Full).await, ["1|running"], "another one goes on");
+    chain.ended(&push, Stage::BackupPush).await;
+    worker.stop().await;
 }
 
 async fn a_job_is_removed_unless_it_is_at_work(chain: Chain) {

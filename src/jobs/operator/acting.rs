@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::super::flow;
+use super::super::queued::Worker;
+use super::super::run::cancelled;
+use super::super::{Jobs, announce, flow};
 use super::{Counts, State, find, ledger, stats};
 use crate::adapters::ledger::Status;
 use crate::adapters::queue::{Job, JobStatus, QueuedJob, Queues, host_name};
@@ -127,6 +130,7 @@ pub async fn cancel(config: &Config, id: &str) -> Result<Changed> {
         let job = queued.job;
         if queues.withdraw(&job, WHY).await? {
             close(config, &queues, &job).await?;
+            have_told(config, &queues, &job).await?;
             return Ok(Changed { id: job.id(), was });
         }
         queues.ask_to_cancel(&job).await?;
@@ -134,7 +138,11 @@ pub async fn cancel(config: &Config, id: &str) -> Result<Changed> {
         match open_try(&queues, &job).await? {
             // It was put back, or failed at that moment and is to be tried again.
             Some(next) => queued = next,
-            None if ended == JobStatus::Failed => return Ok(Changed { id: job.id(), was }),
+            None if ended == JobStatus::Failed => {
+                // Where its worker could not do it.
+                close(config, &queues, &job).await?;
+                return Ok(Changed { id: job.id(), was });
+            }
             None => return Err(too_late(&queues, &job).await?),
         }
     }
@@ -201,12 +209,25 @@ async fn close(config: &Config, queues: &Queues, job: &Job) -> Result<()> {
         return Ok(());
     }
     let Some(ledger) = ledger(config).await? else { return Ok(()) };
-    if ledger.run_status(&job.run).await?.is_none() {
-        ledger.begin_run(&job.run, job.origin, &host_name()).await?;
+    match ledger.run_status(&job.run).await? {
+        None => ledger.begin_run(&job.run, job.origin, &host_name()).await?,
+        Some(status) if status == Status::Running.name() => {}
+        Some(_) => return Ok(()),
     }
-    let error = Error::new(ErrorKind::Cancelled, WHY)
-        .hint(format!("nightferry queue retry {} starts it again", job.id()));
-    ledger.end_run(&job.run, (Status::Interrupted, Some(&error))).await
+    ledger.end_run(&job.run, (Status::Interrupted, Some(&cancelled()))).await
+}
+
+/// Has it told that a run was ended here: no worker does it for a job that none has taken.
+async fn have_told(config: &Config, queues: &Queues, job: &Job) -> Result<()> {
+    if job.stage != Stage::Event {
+        let worker = Worker::new(&Jobs::new(config.clone()), queues, &CancellationToken::new())?;
+        let end = Err(cancelled());
+        let telling = announce::ended(&worker, job, &end);
+        if tokio::time::timeout(STOP_LIMIT, telling).await.is_err() {
+            tracing::warn!(run = %job.run, "the queue does not answer, nobody is told that the run was cancelled");
+        }
+    }
+    Ok(())
 }
 
 /// Removes a job that has ended or waits, with all that its queue knows of it. The run of one that waits is closed.
