@@ -149,7 +149,7 @@ async fn in_order(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     for &stage in stages {
-        let span = tracing::info_span!("stage", %run, %stage);
+        let span = tracing::error_span!("stage", %run, %stage);
         let (outcome, result) = ground.stage(run, stage).instrument(span).await;
         outcomes.push((stage, outcome));
         result?;

@@ -65,7 +65,8 @@ impl Worker {
     pub(super) fn handler(self) -> Handler {
         Arc::new(move |delivery| {
             let worker = self.clone();
-            let span = tracing::info_span!("stage", run = %delivery.job.run, stage = %delivery.job.stage);
+            // Not of a lower level: LOG_LEVEL=error would take run and stage from the errors.
+            let span = tracing::error_span!("stage", run = %delivery.job.run, stage = %delivery.job.stage);
             async move { worker.deliver(delivery).await }.instrument(span).boxed()
         })
     }
