@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{fmt, io};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::adapters::objects::into_io;
@@ -80,13 +82,17 @@ pub async fn run(command: &Command, deadline: Duration) -> Result<Vec<u8>> {
     Ok(output)
 }
 
-/// A running child whose standard output is read as it comes. Dropped, it kills the child.
+/// A child that is asked to end gets so long before it is killed.
+const TIME_TO_END: Duration = Duration::from_secs(1);
+
+/// A running child whose standard output is read as it comes. Dropped, it ends the child: asked to, pg_dump and pg_restore cancel
+/// what runs for them on the server, which goes on for a client that was killed.
 #[derive(Debug)]
 pub struct Running {
     /// The child's standard output.
     pub stdout: BufReader<ChildStdout>,
     name: String,
-    child: Child,
+    child: ChildToEnd,
     stderr: JoinHandle<Vec<String>>,
 }
 
@@ -128,6 +134,7 @@ impl Running {
             }
             kept
         });
+        let child = ChildToEnd(Some(child));
         Ok(Self { stdout: BufReader::with_capacity(256 * 1024, stdout), name, child, stderr })
     }
 
@@ -151,8 +158,33 @@ impl Running {
         Output(State::Reading(Box::new(self)))
     }
 
-    fn broken(&self, error: std::io::Error) -> Error {
+    fn broken(&self, error: io::Error) -> Error {
         Error::new(ErrorKind::Internal, format!("lost contact with {}", self.name)).because(error)
+    }
+}
+
+/// A child that is not left alone.
+#[derive(Debug)]
+struct ChildToEnd(Option<Child>);
+
+impl ChildToEnd {
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Some(child) => child.wait().await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Drop for ChildToEnd {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else { return };
+        // None of one that was waited for.
+        let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
+        // Without a runtime it is killed, as it is dropped here.
+        if let (Ok(runtime), Ok(())) = (Handle::try_current(), kill_process(id, Signal::TERM)) {
+            runtime.spawn(async move { tokio::time::timeout(TIME_TO_END, child.wait()).await });
+        }
     }
 }
 
@@ -251,6 +283,41 @@ mod tests {
     async fn a_tool_that_hangs_is_ended_at_its_deadline() {
         let error = run(&shell("exec tail -f /dev/null"), Duration::from_millis(50)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
+    }
+
+    /// Starts a script and reads the first line that it writes.
+    async fn started(script: &str) -> (Running, String) {
+        let mut running = Running::start(&shell(script)).unwrap();
+        let mut line = String::new();
+        running.stdout.read_line(&mut line).await.unwrap();
+        (running, line.trim().to_owned())
+    }
+
+    /// Waits for what a process does when it ends.
+    async fn until(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_is_no_longer_wanted_is_asked_to_end_and_killed_where_it_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = folder.path().join("asked");
+        let loops = "while :; do sleep 0.01; done";
+        let polite = format!("trap 'echo so > {}; exit' TERM; echo ready; {loops}", asked.display());
+        let (running, _) = started(&polite).await;
+        drop(running);
+        until(|| asked.exists()).await;
+
+        let (running, id) = started(&format!("trap '' TERM; echo $$; {loops}")).await;
+        let process = std::path::PathBuf::from(format!("/proc/{id}/task"));
+        assert!(process.exists());
+        drop(running);
+        until(|| !process.exists()).await;
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Other};
-use super::run::{Ground, end, holder, interrupted, ledger, take};
+use super::run::{End, Ground, holder, interrupted, ledger, take};
 use super::{Jobs, Outcomes, announce};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -119,9 +119,10 @@ async fn work(
     let never = CancellationToken::new();
     let mut ground = Ground { jobs, ledger: ledger.clone(), lock, stop, cancel: &never };
     let result = in_order(&mut ground, run, stages, outcomes).await;
-    let ended = (Status::of(&result), result.as_ref().err());
-    end(stop, Some(&ledger), &jobs.warehouse()?, run, ended).await;
-    tracing::info!(%run, status = ended.0.name(), "{}", events::RUN_ENDED);
+    let status = Status::of(&result);
+    let end = End { run, stage: None, status, error: result.as_ref().err() };
+    end.close(jobs, stop, Some(&ledger)).await;
+    tracing::info!(%run, status = status.name(), "{}", events::RUN_ENDED);
     result
 }
 
@@ -176,7 +177,7 @@ async fn in_order(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     for &stage in stages {
-        let span = tracing::info_span!("stage", %run, %stage);
+        let span = tracing::error_span!("stage", %run, %stage);
         let (outcome, result) = ground.stage(run, stage).instrument(span).await;
         outcomes.push((stage, outcome));
         result?;

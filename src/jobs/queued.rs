@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
-use super::run::{self, Ground, cancelled, holder, interrupted, log_failure, take};
+use super::run::{self, End, Ground, cancelled, holder, interrupted, log_failure, take};
 use super::{Jobs, announce, recovery};
 use crate::adapters::ledger::{Ledger, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
@@ -65,7 +65,8 @@ impl Worker {
     pub(super) fn handler(self) -> Handler {
         Arc::new(move |delivery| {
             let worker = self.clone();
-            let span = tracing::info_span!("stage", run = %delivery.job.run, stage = %delivery.job.stage);
+            // Not of a lower level: LOG_LEVEL=error would take run and stage from the errors.
+            let span = tracing::error_span!("stage", run = %delivery.job.run, stage = %delivery.job.stage);
             async move { worker.deliver(delivery).await }.instrument(span).boxed()
         })
     }
@@ -231,8 +232,8 @@ impl Worker {
         let status = Status::of(result);
         // Before the run is closed: one that is closed is not looked at again.
         announce::ended(self, job, result).await;
-        let ended = (status, result.as_ref().err());
-        run::end(&self.stop, ledger, &self.database, &job.run, ended).await;
+        let end = End { run: &job.run, stage: None, status, error: result.as_ref().err() };
+        end.close(&self.jobs, &self.stop, ledger).await;
         tracing::info!(run = %job.run, status = status.name(), "{}", events::RUN_ENDED);
     }
 

@@ -71,8 +71,13 @@ impl Ground<'_> {
         };
         let recorder = Recorder::new(self.ledger.clone(), run.clone(), stage, attempt);
         let result = self.work(stage, attempt, recorder.clone()).await;
-        let ended = (Status::of(&result), result.as_ref().err());
-        close(self.stop, || self.ledger.end_stage(run, stage, attempt, ended)).await;
+        let end = End {
+            run,
+            stage: Some((stage, attempt)),
+            status: Status::of(&result),
+            error: result.as_ref().err(),
+        };
+        end.close(self.jobs, self.stop, Some(&self.ledger)).await;
         (recorder.outcome(), result)
     }
 
@@ -111,7 +116,7 @@ pub(super) fn log_failure(error: &Error, duration: Duration) {
 
 /// Writes an end to the ledger. A warehouse that is away for a moment is waited for; what cannot be written at all
 /// is only logged: the next job closes what was left open.
-pub(super) async fn close<F>(stop: &CancellationToken, mut write: impl FnMut() -> F)
+async fn close<F>(stop: &CancellationToken, mut write: impl FnMut() -> F)
 where
     F: Future<Output = Result<()>>,
 {
@@ -134,27 +139,42 @@ where
     }
 }
 
-/// Closes a run. `ledger` is that of those who hold the lock; where that is lost, or was never had, it is written without: the job
-/// is not acknowledged yet, so that nobody else goes on with this run.
-pub(super) async fn end(
-    stop: &CancellationToken,
-    ledger: Option<&Ledger>,
-    database: &Database,
-    run: &RunId,
-    (status, error): (Status, Option<&Error>),
-) {
-    let write = async || {
+/// The end of a run, or of one of its stages, on its way to the ledger.
+pub(super) struct End<'a> {
+    pub(super) run: &'a RunId,
+    /// The stage and its attempt; none where it is the whole run's.
+    pub(super) stage: Option<(Stage, i32)>,
+    pub(super) status: Status,
+    pub(super) error: Option<&'a Error>,
+}
+
+impl End<'_> {
+    /// Writes it to the ledger; see [`close`].
+    pub(super) async fn close(&self, jobs: &Jobs, stop: &CancellationToken, ledger: Option<&Ledger>) {
+        close(stop, || self.last_words(jobs, ledger).boxed()).await;
+    }
+
+    /// Over the session that came with the lock, or, where the lock was lost or never taken, over another one: it is of what this job did
+    /// itself.
+    async fn last_words(&self, jobs: &Jobs, ledger: Option<&Ledger>) -> Result<()> {
         if let Some(ledger) = ledger
-            && ledger.end_run(run, (status, error)).await.is_ok()
+            && self.write(ledger).await.is_ok()
         {
             return Ok(());
         }
-        match Ledger::open_existing(database).await? {
-            Some(ledger) => ledger.end_run(run, (status, error)).await,
+        match Ledger::open_existing(&jobs.warehouse()?).await? {
+            Some(ledger) => self.write(&ledger).await,
             None => Ok(()),
         }
-    };
-    close(stop, || Box::pin(write())).await;
+    }
+
+    async fn write(&self, ledger: &Ledger) -> Result<()> {
+        let ended = (self.status, self.error);
+        match self.stage {
+            Some((stage, attempt)) => ledger.end_stage(self.run, stage, attempt, ended).await,
+            None => ledger.end_run(self.run, ended).await,
+        }
+    }
 }
 
 /// Takes what a stage needs to itself: the warehouse, or the turn to push.

@@ -3,7 +3,7 @@
 //!
 //! Short in the suite. `utils/chaos.sh [ROUNDS] [SEED]` runs it for as long as one likes, and prints the figures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -81,8 +81,6 @@ struct Chaos {
     random: Rng,
     seats: Vec<Seat>,
     nights: Vec<RunId>,
-    /// Those that Redis alone knew of when it lost its data.
-    at_stake: BTreeSet<RunId>,
     deaths: Vec<Death>,
     /// When Redis was not there.
     away: Vec<(DateTime<Utc>, DateTime<Utc>)>,
@@ -98,7 +96,6 @@ struct Figures {
     rounds: BTreeMap<Misfortune, usize>,
     nights: usize,
     given_up: usize,
-    lost: usize,
     attempts: usize,
     transactions: u64,
     noticed: Vec<Duration>,
@@ -122,7 +119,6 @@ impl Chaos {
             random: Rng::with_seed(seed),
             seats,
             nights: Vec::new(),
-            at_stake: BTreeSet::new(),
             deaths: Vec::new(),
             away: Vec::new(),
             figures: Figures::default(),
@@ -152,7 +148,13 @@ impl Chaos {
             self.nights.push(night);
         }
         self.pause(Duration::from_secs(3)).await;
-        let misfortune = self.draw();
+        let misfortune = match self.draw() {
+            // It would go with the data, and nobody could tell.
+            Misfortune::RedisWithoutData if self.has_night_that_redis_alone_knows().await => {
+                Misfortune::RedisAway
+            }
+            drawn => drawn,
+        };
         *self.figures.rounds.entry(misfortune).or_default() += 1;
         self.meet(misfortune).await;
     }
@@ -184,7 +186,10 @@ impl Chaos {
                 self.without_redis("is stopped", |crew| crew.redis().stall(), |crew| crew.redis().go_on())
                     .await;
             }
-            Misfortune::RedisWithoutData => self.wipe().await,
+            Misfortune::RedisWithoutData => {
+                self.note("Redis loses its data");
+                self.crew.redis().wipe();
+            }
             Misfortune::RedisCut => self.cut("Redis", |seat| seat.redis.cut()).await,
             Misfortune::WarehouseCut => self.cut("the warehouse", |seat| seat.warehouse.cut()).await,
             Misfortune::Partition => {
@@ -279,18 +284,6 @@ impl Chaos {
         self.away.push((from, Utc::now()));
     }
 
-    /// A night that no worker has begun is known to Redis alone, and goes with it.
-    async fn wipe(&mut self) {
-        for night in self.nights.clone() {
-            if self.crew.status_of(&night).await.is_none() {
-                self.note(&format!("night {night} has not begun"));
-                self.at_stake.insert(night);
-            }
-        }
-        self.note("Redis loses its data");
-        self.crew.redis().wipe();
-    }
-
     async fn cut(&mut self, from: &str, cut: impl Fn(&Seat)) {
         let number = self.any_seat();
         self.note(&format!("worker {number} is cut off from {from}"));
@@ -305,32 +298,22 @@ impl Chaos {
         self.note(&format!("worker {number} has its ways back"));
     }
 
+    /// Whether a night has not begun.
+    async fn has_night_that_redis_alone_knows(&self) -> bool {
+        for night in &self.nights {
+            if self.crew.status_of(night).await.is_none() {
+                return true;
+            }
+        }
+        false
+    }
+
     async fn open_nights(&self) -> usize {
         let mut open = 0;
         for night in &self.nights {
-            open += usize::from(match self.crew.status_of(night).await {
-                Some(status) => status == "running",
-                None => !self.is_lost(night).await,
-            });
+            open += usize::from(self.crew.status_of(night).await.is_none_or(|status| status == "running"));
         }
         open
-    }
-
-    /// Whether a night went with Redis's data before it had begun. One that a worker had in its hands may still begin.
-    async fn is_lost(&self, night: &RunId) -> bool {
-        self.at_stake.contains(night)
-            && self.crew.status_of(night).await.is_none()
-            && !self.crew.queues().await.is_alive(night).await.unwrap()
-    }
-
-    async fn all_have_ended(&self) -> bool {
-        if self.open_nights().await > 0 {
-            return false;
-        }
-        if !self.at_stake.is_empty() {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-        }
-        self.open_nights().await == 0
     }
 
     /// Waits until all nights have ended, and draws up the account.
@@ -338,7 +321,7 @@ impl Chaos {
         self.note("the last round is over");
         self.fill(2);
         let deadline = Instant::now() + SETTLED;
-        while !self.all_have_ended().await {
+        while self.open_nights().await > 0 {
             assert!(Instant::now() < deadline, "nights do not end");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -376,10 +359,6 @@ impl Chaos {
     }
 
     async fn account_of(&mut self, night: &RunId) {
-        if self.is_lost(night).await {
-            self.figures.lost += 1;
-            return;
-        }
         let attempts = self.crew.attempts_of(night).await;
         self.figures.nights += 1;
         self.figures.attempts += attempts.len();
@@ -475,11 +454,10 @@ async fn each_night_ends_once_with_one_writer_at_a_time_whatever_happens() {
         |times: fn(&Figures) -> &Vec<Duration>| all.iter().flat_map(times).max().copied().unwrap_or_default();
     println!("{rounds} rounds, seed {seed}, {lanes} crews, {:?}: {kinds:?}", start.elapsed());
     println!(
-        "nights {}, each ended once; given up after three deaths {}; attempts of stages {}; gone with Redis's data before they began {}",
+        "nights {}, each ended once; given up after three deaths {}; attempts of stages {}",
         sum(|figures| figures.nights),
         sum(|figures| figures.given_up),
-        sum(|figures| figures.attempts),
-        sum(|figures| figures.lost)
+        sum(|figures| figures.attempts)
     );
     println!(
         "workers killed at work {}, missed after {:?} at the most; stopped after {:?} at the most",

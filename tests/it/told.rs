@@ -15,8 +15,8 @@ use crate::support::{Webhook, until};
 /// A chain of which one endpoint is told everything.
 async fn chain() -> (Chain, Webhook) {
     let hook = Webhook::answering(200).await;
-    let all =
-        json!([{"url": hook.url(), "events": ["started", "succeeded", "failed", "interrupted", "late"]}]);
+    let all = json!([{"url": hook.url(), "events": ["started", "succeeded", "failed", "interrupted", "late"],
+                      "jobs": ["night", "backup-push"]}]);
     (Chain::on_redis().await.with("NOTIFICATIONS", &all.to_string()), hook)
 }
 

@@ -17,8 +17,9 @@ use ulid::Ulid;
 
 use super::patient::Patient;
 
-/// How often a queue is looked at: nothing wakes a worker when a job is pushed.
+/// How often a queue is looked at: nothing wakes a worker when a job is pushed. Each look at a file locks it for those who write.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+const POLL_FILE_EVERY: Duration = Duration::from_secs(1);
 /// How often a worker says that it is alive, and after how many silences its job is given to another one: 20 s, 25 at most.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const MISSED_HEARTBEATS: usize = 4;
@@ -39,7 +40,7 @@ impl Store {
     }
 
     pub(super) fn sqlite(storage: SqliteStorage<Value>) -> Self {
-        Self::Sqlite(Box::new(PollWith::new(storage, IntervalStrategy::new(POLL_EVERY))))
+        Self::Sqlite(Box::new(PollWith::new(storage, IntervalStrategy::new(POLL_FILE_EVERY))))
     }
 }
 
