@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::flow::{self, Other};
 use super::run::{End, Ground, holder, interrupted, ledger, take};
-use super::{Jobs, Outcomes, announce, next_tick};
+use super::{Jobs, Outcomes, announce};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Queues, host_name};
@@ -80,21 +80,24 @@ async fn hold(
         begun = begin(jobs, &run, first, what) => begun?,
         () = stop.cancelled() => return Err(interrupted("stopped before the warehouse was free")),
     };
-    let result = async {
-        let ledger = ledger;
-        ledger.begin_run(&run, origin, &host_name()).await?;
-        tell(jobs, &run, announce::notice(Event::Started, run.as_str(), first)).await;
-        let never = CancellationToken::new();
-        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop, cancel: &never };
-        let result = in_order(&mut ground, &run, stages, outcomes).await;
-        let status = Status::of(&result);
-        let end = End { run: &run, stage: None, status, error: result.as_ref().err() };
-        end.close(jobs, stop, Some(&ledger)).await;
-        tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
+    let opened = ledger.begin_run(&run, origin, &host_name()).await;
+    // Beside the work: an endpoint that hangs is not waited for with the warehouse in hand.
+    let telling = async {
+        if opened.is_ok() {
+            let started = tell(jobs, &run, announce::notice(Event::Started, run.as_str(), first));
+            stop.run_until_cancelled(started).await;
+        }
+    };
+    let work = async {
+        let result = match &opened {
+            Ok(()) => work(jobs, &run, (&mut lock, ledger), stages, stop, outcomes).await,
+            Err(_) => Ok(()),
+        };
+        lock.release().await;
         result
-    }
-    .await;
-    lock.release().await;
+    };
+    let (result, ()) = futures::future::join(work, telling).await;
+    let result = opened.and(result);
     let last = outcomes.last().map_or(first, |(stage, _)| *stage);
     if let Some(notice) = announce::ending(run.as_str(), last, &result) {
         tell(jobs, &run, notice).await;
@@ -102,23 +105,38 @@ async fn hold(
     result
 }
 
+/// Does the stages, and closes the run.
+async fn work(
+    jobs: &Jobs,
+    run: &RunId,
+    (lock, ledger): (&mut WarehouseLock, Arc<Ledger>),
+    stages: &[Stage],
+    stop: &CancellationToken,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let never = CancellationToken::new();
+    let mut ground = Ground { jobs, ledger: ledger.clone(), lock, stop, cancel: &never };
+    let result = in_order(&mut ground, run, stages, outcomes).await;
+    let status = Status::of(&result);
+    End { run, stage: None, status, error: result.as_ref().err() }.close(jobs, stop, Some(&ledger)).await;
+    tracing::info!(%run, status = status.name(), "{}", events::RUN_ENDED);
+    result
+}
+
 /// A run of a second that no other one has: of those in the ledger, and of the time at which the schedule begins a night.
 async fn free_run(jobs: &Jobs, first: Stage) -> Result<RunId> {
-    let (pattern, timezone) = (&jobs.config.queue.schedule, jobs.config.queue.timezone);
     let ledger = Ledger::open_existing(&jobs.warehouse()?).await?;
     let mut instant = clock::now();
     loop {
         let run = RunId::of(first, instant);
-        let a_second = chrono::TimeDelta::seconds(1);
-        let is_tick = RunId::at(next_tick(pattern, timezone, instant - a_second)?) == RunId::at(instant);
         let is_taken = match &ledger {
             Some(ledger) => ledger.run_status(&run).await?.is_some(),
             None => false,
         };
-        if !is_tick && !is_taken {
+        if !is_taken && !jobs.is_of_the_schedule(instant)? {
             return Ok(run);
         }
-        instant += a_second;
+        instant += chrono::TimeDelta::seconds(1);
     }
 }
 

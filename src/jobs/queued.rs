@@ -79,12 +79,15 @@ impl Worker {
         if self.was_followed(&job).await {
             return Ok(());
         }
-        if job.stage == Stage::Event {
-            return self.tell(&job).await;
-        }
         let cancel = CancellationToken::new();
-        let work = self.hold(&job, &cancel);
-        tokio::pin!(work);
+        // Before anything of it begins: one that came back may have been cancelled while its worker was not missed yet.
+        if self.queues.is_cancelled(&job).await.unwrap_or(false) {
+            cancel.cancel();
+        }
+        let mut work = match job.stage {
+            Stage::Event => self.tell(&job, &cancel).boxed(),
+            _ => self.hold(&job, &cancel).boxed(),
+        };
         tokio::select! {
             result = &mut work => return result,
             () = self.asked_to_cancel(&job) => cancel.cancel(),
@@ -214,7 +217,9 @@ impl Worker {
             Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
             Next::Retry { delay, attempt } => {
                 tracing::warn!(run = %job.run, stage = %job.stage, attempt, delay_ms = millis(delay), "{}", events::JOB_RETRY);
-                self.push(&job.again(attempt), delay).await;
+                // A stage that could not even be looked for in the ledger is as interrupted as it was.
+                let interrupted = job.interrupted && ledger.is_none();
+                self.push(&Job { interrupted, ..job.again(attempt) }, delay).await;
             }
             Next::Fail | Next::Done => self.close(job, &result, ledger).await,
         }
@@ -232,7 +237,7 @@ impl Worker {
     }
 
     /// Tells an event. What could not be told is tried again as another job, of those who were not told.
-    async fn tell(&self, job: &Job) -> Result<()> {
+    async fn tell(&self, job: &Job, cancel: &CancellationToken) -> Result<()> {
         let Some(notice) = &job.notice else {
             return Err(Error::new(ErrorKind::Data, "an event without a notice"));
         };
@@ -240,6 +245,7 @@ impl Worker {
         let (told, result) = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
+            () = cancel.cancelled() => return Err(cancelled()),
             told = telling => told,
         };
         let end = result.as_ref().copied().map_err(Error::kind);

@@ -239,7 +239,8 @@ pub async fn remove(config: &Config, id: &str) -> Result<Changed> {
     let queued = find(&queues, id).await?;
     let was = state(&queues, &queued).await?;
     if queued.status == JobStatus::Waiting {
-        close(config, &queues, &queued.job).await?;
+        // It may begin at this moment: then it is stopped, so that no run is closed that somebody is at work on.
+        cancel(config, id).await?;
     }
     let id = queued.job.id();
     if queues.remove(&queued.job).await? {
