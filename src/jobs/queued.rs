@@ -130,7 +130,8 @@ impl Worker {
         let (ledger, result) = match begin {
             Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
             Ok((_, Begin::Over)) => {
-                return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died"));
+                return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died")
+                    .hint("nightferry queue retry starts it again"));
             }
             Ok((ledger, Begin::Died(error))) => {
                 let job = Job { deaths: job.deaths + 1, ..job.clone() };
@@ -184,7 +185,7 @@ impl Worker {
                 }
             }
         }
-        if job.interrupted {
+        if job.interrupted && !was_closed_before(job, ledger).await? {
             if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
                 return Ok(Begin::Over);
             }
@@ -297,6 +298,13 @@ impl Worker {
     pub(super) async fn push(&self, job: &Job, delay: Duration) {
         insist(|| self.queues.push(job, delay)).await;
     }
+}
+
+/// Whether a job that an operator had tried again has not begun yet: what the ledger has of its run is of before.
+async fn was_closed_before(job: &Job, ledger: &Ledger) -> Result<bool> {
+    let Some(retried_at) = job.retried_at else { return Ok(false) };
+    let account = ledger.account_of(&job.run).await?;
+    Ok(account.and_then(|account| account.ended_at).is_some_and(|ended_at| ended_at < retried_at))
 }
 
 /// What is said of a stage whose worker died.

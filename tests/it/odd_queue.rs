@@ -4,18 +4,19 @@
 use std::time::Duration;
 
 use nightferry::adapters::ledger::{Ledger, Origin, Status};
+use nightferry::adapters::postgres::WarehouseLock;
 use nightferry::adapters::queue::{Job, JobStatus};
 use nightferry::clock;
 use nightferry::config::Config;
 use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::operator;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue_chain::{Act, Chain, on_each_store, statuses, warehouse};
-use crate::support::{Proxy, until};
+use crate::support::{Proxy, Webhook, until};
 
 use Stage::{FullReplication as Full, Notification as Notify};
 
@@ -24,6 +25,7 @@ on_each_store! {
     a_lock_that_is_lost_in_the_last_try_ends_the_run_as_what_it_was
     a_job_that_was_cancelled_does_not_go_on_when_it_comes_back
     a_job_that_begins_while_it_is_removed_is_not_taken_for_ended
+    a_retry_whose_worker_died_before_it_began_is_not_lost
 }
 
 fn run() -> RunId {
@@ -137,6 +139,29 @@ fn slow_config(chain: &Chain, proxy: &Proxy) -> Config {
     config
 }
 
+async fn a_retry_whose_worker_died_before_it_began_is_not_lost(chain: Chain) {
+    let chain = chain.act(Full, &[Act::Fail(ErrorKind::Privilege)]);
+    let worker = chain.worker();
+    let run = chain.restart(Full).await;
+    let failed = chain.ended(&run, Full).await.remove(0).job;
+    worker.stop().await;
+    let other = WarehouseLock::acquire(&warehouse(&chain), "another night", None).await.unwrap();
+    operator::retry(&chain.config(), &failed.id()).await.unwrap();
+    let worker = chain.worker();
+    let queues = chain.queues().await;
+    until("the job to be taken", async || {
+        (queues.jobs(Full).await.unwrap()[1].status == JobStatus::Running).then_some(())
+    })
+    .await;
+    worker.kill().await;
+    other.release().await;
+    let worker = chain.worker();
+    chain.ended(&run, Full).await;
+    chain.ended(&run, Notify).await;
+    assert_eq!(chain.ledger_of(&run).await, "succeeded|");
+    worker.stop().await;
+}
+
 /// Somebody who takes connections and never answers.
 async fn silent_endpoint() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -209,4 +234,17 @@ async fn a_restart_of_the_last_stage_that_was_lost_does_not_begin_a_whole_night(
     assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
     assert!(chain.stages_seen(&run()).is_empty(), "nobody knows which stage was asked for");
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_killed_is_told_of_by_the_next_one() {
+    let hook = Webhook::answering(200).await;
+    let endpoint = json!([{"url": hook.url(), "events": ["interrupted"]}]);
+    let chain = Chain::on_a_file().await.with("NOTIFICATIONS", &endpoint.to_string());
+    open_stage(&chain, Origin::Command, Full).await;
+    chain.jobs().run_now(&[Notify], Origin::Command, &CancellationToken::new()).await.1.unwrap();
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
+    let told: Vec<Value> = hook.received().await.iter().map(|request| request.body_json().unwrap()).collect();
+    let told: Vec<_> = told.iter().map(|body| (&body["run_id"], &body["error"]["stage"])).collect();
+    assert_eq!(told, [(&json!(run().as_str()), &json!("full-replication"))]);
 }

@@ -64,7 +64,7 @@ pub async fn retry(config: &Config, id: &str) -> Result<Retried> {
     if job.stage != Stage::Event {
         refuse_open(config, &queues, &job).await?;
     }
-    let again = Job { deaths: 0, ..job.again(1) };
+    let again = Job { deaths: 0, retried_at: Some(clock::now()), ..job.again(1) };
     if !queues.push(&again, Duration::ZERO).await? {
         return Err(Error::new(
             ErrorKind::Busy,
