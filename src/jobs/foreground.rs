@@ -120,8 +120,7 @@ async fn work(
     let mut ground = Ground { jobs, ledger: ledger.clone(), lock, stop, cancel: &never };
     let result = in_order(&mut ground, run, stages, outcomes).await;
     let status = Status::of(&result);
-    let end = End { run, stage: None, status, error: result.as_ref().err() };
-    end.close(jobs, stop, Some(&ledger)).await;
+    End { run, stage: None, status, error: result.as_ref().err() }.close(jobs, stop, Some(&ledger)).await;
     tracing::info!(%run, status = status.name(), "{}", events::RUN_ENDED);
     result
 }
