@@ -9,10 +9,10 @@ use tracing::Instrument;
 
 use super::flow::{self, Other};
 use super::run::{End, Ground, holder, interrupted, ledger, take};
-use super::{Jobs, Outcomes, announce, next_tick};
+use super::{Jobs, Outcomes, announce};
 use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
-use crate::adapters::queue::{Queues, host_name};
+use crate::adapters::queue::{Job, Queues, host_name};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -48,7 +48,7 @@ pub(super) async fn holding<T>(
 ) -> Result<T> {
     let run = RunId::at(clock::now());
     two_databases(&jobs.config).await?;
-    let (mut lock, ledger) = begin(jobs, &run, Stage::FullReplication, what).await?;
+    let (mut lock, ledger, dead) = begin(jobs, &run, Stage::FullReplication, what).await?;
     let result = {
         let database = lock.database().named(&format!("nightferry {run} {what}"));
         let work = async {
@@ -62,6 +62,7 @@ pub(super) async fn holding<T>(
         }
     };
     lock.release().await;
+    tell_of(jobs, dead).await;
     result
 }
 
@@ -76,25 +77,29 @@ async fn hold(
     let run = free_run(jobs, first).await?;
     let what = if let [stage] = stages { stage.name() } else { "night" };
     two_databases(&jobs.config).await?;
-    let (mut lock, ledger) = tokio::select! {
+    let (mut lock, ledger, dead) = tokio::select! {
         begun = begin(jobs, &run, first, what) => begun?,
         () = stop.cancelled() => return Err(interrupted("stopped before the warehouse was free")),
     };
-    let result = async {
-        let ledger = ledger;
-        ledger.begin_run(&run, origin, &host_name()).await?;
-        tell(jobs, &run, announce::notice(Event::Started, run.as_str(), first)).await;
-        let never = CancellationToken::new();
-        let mut ground = Ground { jobs, ledger: ledger.clone(), lock: &mut lock, stop, cancel: &never };
-        let result = in_order(&mut ground, &run, stages, outcomes).await;
-        let status = Status::of(&result);
-        let end = End { run: &run, stage: None, status, error: result.as_ref().err() };
-        end.close(jobs, stop, Some(&ledger)).await;
-        tracing::info!(run = %run, status = status.name(), "{}", events::RUN_ENDED);
+    let opened = ledger.begin_run(&run, origin, &host_name()).await;
+    // Beside the work: an endpoint that hangs is not waited for with the warehouse in hand.
+    let telling = async {
+        tell_of(jobs, dead).await;
+        if opened.is_ok() {
+            tell(jobs, &run, announce::notice(Event::Started, run.as_str(), first)).await;
+        }
+    };
+    let telling = stop.run_until_cancelled(telling);
+    let work = async {
+        let result = match &opened {
+            Ok(()) => work(jobs, &run, (&mut lock, ledger), stages, stop, outcomes).await,
+            Err(_) => Ok(()),
+        };
+        lock.release().await;
         result
-    }
-    .await;
-    lock.release().await;
+    };
+    let (result, _) = futures::future::join(work, telling).await;
+    let result = opened.and(result);
     let last = outcomes.last().map_or(first, |(stage, _)| *stage);
     if let Some(notice) = announce::ending(run.as_str(), last, &result) {
         tell(jobs, &run, notice).await;
@@ -102,36 +107,58 @@ async fn hold(
     result
 }
 
+/// Does the stages, and closes the run.
+async fn work(
+    jobs: &Jobs,
+    run: &RunId,
+    (lock, ledger): (&mut WarehouseLock, Arc<Ledger>),
+    stages: &[Stage],
+    stop: &CancellationToken,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let never = CancellationToken::new();
+    let mut ground = Ground { jobs, ledger: ledger.clone(), lock, stop, cancel: &never };
+    let result = in_order(&mut ground, run, stages, outcomes).await;
+    let status = Status::of(&result);
+    End { run, stage: None, status, error: result.as_ref().err() }.close(jobs, stop, Some(&ledger)).await;
+    tracing::info!(%run, status = status.name(), "{}", events::RUN_ENDED);
+    result
+}
+
 /// A run of a second that no other one has: of those in the ledger, and of the time at which the schedule begins a night.
 async fn free_run(jobs: &Jobs, first: Stage) -> Result<RunId> {
-    let (pattern, timezone) = (&jobs.config.queue.schedule, jobs.config.queue.timezone);
     let ledger = Ledger::open_existing(&jobs.warehouse()?).await?;
     let mut instant = clock::now();
     loop {
         let run = RunId::of(first, instant);
-        let a_second = chrono::TimeDelta::seconds(1);
-        let is_tick = RunId::at(next_tick(pattern, timezone, instant - a_second)?) == RunId::at(instant);
         let is_taken = match &ledger {
             Some(ledger) => ledger.run_status(&run).await?.is_some(),
             None => false,
         };
-        if !is_tick && !is_taken {
+        if !is_taken && !jobs.is_of_the_schedule(instant)? {
             return Ok(run);
         }
-        instant += a_second;
+        instant += chrono::TimeDelta::seconds(1);
     }
 }
 
-/// Takes the lock, once no run is open that this one may not go beside; waits for both as long as it was told to.
-async fn begin(jobs: &Jobs, run: &RunId, first: Stage, what: &str) -> Result<(WarehouseLock, Arc<Ledger>)> {
+/// Takes the lock, once no run is open that this one may not go beside; waits for both as long as it was told to. Comes with the runs
+/// that were found dead.
+async fn begin(
+    jobs: &Jobs,
+    run: &RunId,
+    first: Stage,
+    what: &str,
+) -> Result<(WarehouseLock, Arc<Ledger>, Vec<Job>)> {
     let database = jobs.warehouse()?;
+    let mut dead = Vec::new();
     let deadline = Instant::now() + jobs.wait.unwrap_or(WAIT).max(WAIT);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let lock = take(&database, first, &holder(run, what), Some(left)).await?;
         let ledger = Box::pin(ledger(&lock, run)).await?;
-        let Some(error) = close_dead_runs(jobs, &ledger, first).await? else {
-            return Ok((lock, ledger));
+        let Some(error) = close_dead_runs(jobs, &ledger, first, &mut dead).await? else {
+            return Ok((lock, ledger, dead));
         };
         drop(ledger);
         lock.release().await;
@@ -160,7 +187,12 @@ async fn in_order(
 /// Closes the open runs that are dead, and gives the reason to wait where one is not. A command holds the lock from its first stage to
 /// its last: with the lock in our hands, one that is still open has died. A night of the queue may be between two stages: then the
 /// warehouse is not whole, and nothing may come in between.
-async fn close_dead_runs(jobs: &Jobs, ledger: &Ledger, begins: Stage) -> Result<Option<Error>> {
+async fn close_dead_runs(
+    jobs: &Jobs,
+    ledger: &Ledger,
+    begins: Stage,
+    dead: &mut Vec<Job>,
+) -> Result<Option<Error>> {
     for open in ledger.open_runs().await? {
         let run = RunId::from(open.run_id);
         if flow::other(begins, run.beside()) == Other::Beside {
@@ -179,14 +211,26 @@ async fn close_dead_runs(jobs: &Jobs, ledger: &Ledger, begins: Stage) -> Result<
                 )));
             }
         }
-        ledger
-            .end_run(
-                &run,
-                (Status::Interrupted, Some(&interrupted("it was left open and has no job any more"))),
-            )
-            .await?;
+        let first = run.beside().unwrap_or(Stage::FullReplication);
+        let stage = ledger.last_stage(&run).await?.map_or(first, |last| last.stage);
+        ledger.end_run(&run, (Status::Interrupted, Some(&left_open()))).await?;
+        // The job that a worker would name, so that those who are told by both know.
+        dead.push(Job::first(run, stage, Origin::named(&open.origin)));
     }
     Ok(None)
+}
+
+fn left_open() -> Error {
+    interrupted("it was left open and has no job any more")
+}
+
+/// Tells of the runs that were found dead.
+async fn tell_of(jobs: &Jobs, dead: Vec<Job>) {
+    for job in dead {
+        if let Some(notice) = announce::ending(&job.id(), job.stage, &Err(left_open())) {
+            tell(jobs, &job.run, notice).await;
+        }
+    }
 }
 
 /// Tells an event from here: there is no worker to do it.

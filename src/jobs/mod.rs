@@ -30,6 +30,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -165,7 +166,7 @@ impl Jobs {
     /// Those of [`restart`].
     pub async fn restart(&self, stage: Stage) -> Result<RunId> {
         let queues = Queues::open(&self.config.queue).await?;
-        let run = free_run(&queues, stage).await?;
+        let run = self.free_run(&queues, stage).await?;
         if queues.push(&Job::first(run.clone(), stage, Origin::Restart), Duration::ZERO).await? {
             return Ok(run);
         }
@@ -199,20 +200,29 @@ impl Jobs {
     fn warehouse(&self) -> Result<Database> {
         Database::new(&self.config.databases.warehouse, "warehouse")
     }
-}
 
-/// A run of which no job exists: two runs that begin in the same second must not share their names.
-async fn free_run(queues: &Queues, stage: Stage) -> Result<RunId> {
-    let mut instant = clock::now();
-    loop {
-        let run = RunId::of(stage, instant);
-        let mut taken = false;
-        for stage in Stage::STARTED {
-            taken |= queues.exists(&Job::first(run.clone(), stage, Origin::Restart)).await?;
+    /// A run that no other one shares its name with: of those on the queues, those of commands in the ledger, where that can be
+    /// asked, and the one that the schedule is about to begin.
+    async fn free_run(&self, queues: &Queues, stage: Stage) -> Result<RunId> {
+        let mut instant = clock::now();
+        loop {
+            let run = RunId::of(stage, instant);
+            let mut taken =
+                self.is_of_the_schedule(instant)? || operator::is_in_ledger(&self.config, &run).await;
+            for stage in Stage::STARTED {
+                taken |= queues.exists(&Job::first(run.clone(), stage, Origin::Restart)).await?;
+            }
+            if !taken {
+                return Ok(run);
+            }
+            instant += chrono::TimeDelta::seconds(1);
         }
-        if !taken {
-            return Ok(run);
-        }
-        instant += chrono::TimeDelta::seconds(1);
+    }
+
+    /// Whether the schedule begins a night in this second.
+    fn is_of_the_schedule(&self, instant: DateTime<Utc>) -> Result<bool> {
+        let before = instant - chrono::TimeDelta::seconds(1);
+        let tick = next_tick(&self.config.queue.schedule, self.config.queue.timezone, before)?;
+        Ok(RunId::at(tick) == RunId::at(instant))
     }
 }

@@ -79,12 +79,15 @@ impl Worker {
         if self.was_followed(&job).await {
             return Ok(());
         }
-        if job.stage == Stage::Event {
-            return self.tell(&job).await;
-        }
         let cancel = CancellationToken::new();
-        let work = self.hold(&job, &cancel);
-        tokio::pin!(work);
+        // Before anything of it begins: one that came back may have been cancelled while its worker was not missed yet.
+        if self.queues.is_cancelled(&job).await.unwrap_or(false) {
+            cancel.cancel();
+        }
+        let mut work = match job.stage {
+            Stage::Event => self.tell(&job, &cancel).boxed(),
+            _ => self.hold(&job, &cancel).boxed(),
+        };
         tokio::select! {
             result = &mut work => return result,
             () = self.asked_to_cancel(&job) => cancel.cancel(),
@@ -127,7 +130,8 @@ impl Worker {
         let (ledger, result) = match begin {
             Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
             Ok((_, Begin::Over)) => {
-                return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died"));
+                return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died")
+                    .hint("nightferry queue retry starts it again"));
             }
             Ok((ledger, Begin::Died(error))) => {
                 let job = Job { deaths: job.deaths + 1, ..job.clone() };
@@ -181,7 +185,7 @@ impl Worker {
                 }
             }
         }
-        if job.interrupted {
+        if job.interrupted && !was_closed_before(job, ledger).await? {
             if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
                 return Ok(Begin::Over);
             }
@@ -214,7 +218,9 @@ impl Worker {
             Next::Push(stage) => self.push(&job.of_stage(stage), Duration::ZERO).await,
             Next::Retry { delay, attempt } => {
                 tracing::warn!(run = %job.run, stage = %job.stage, attempt, delay_ms = millis(delay), "{}", events::JOB_RETRY);
-                self.push(&job.again(attempt), delay).await;
+                // A stage that could not even be looked for in the ledger is as interrupted as it was.
+                let interrupted = job.interrupted && ledger.is_none();
+                self.push(&Job { interrupted, ..job.again(attempt) }, delay).await;
             }
             Next::Fail | Next::Done => self.close(job, &result, ledger).await,
         }
@@ -232,7 +238,7 @@ impl Worker {
     }
 
     /// Tells an event. What could not be told is tried again as another job, of those who were not told.
-    async fn tell(&self, job: &Job) -> Result<()> {
+    async fn tell(&self, job: &Job, cancel: &CancellationToken) -> Result<()> {
         let Some(notice) = &job.notice else {
             return Err(Error::new(ErrorKind::Data, "an event without a notice"));
         };
@@ -240,6 +246,7 @@ impl Worker {
         let (told, result) = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
+            () = cancel.cancelled() => return Err(cancelled()),
             told = telling => told,
         };
         let end = result.as_ref().copied().map_err(Error::kind);
@@ -291,6 +298,13 @@ impl Worker {
     pub(super) async fn push(&self, job: &Job, delay: Duration) {
         insist(|| self.queues.push(job, delay)).await;
     }
+}
+
+/// Whether a job that an operator had tried again has not begun yet: what the ledger has of its run is of before.
+async fn was_closed_before(job: &Job, ledger: &Ledger) -> Result<bool> {
+    let Some(retried_at) = job.retried_at else { return Ok(false) };
+    let account = ledger.account_of(&job.run).await?;
+    Ok(account.and_then(|account| account.ended_at).is_some_and(|ended_at| ended_at < retried_at))
 }
 
 /// What is said of a stage whose worker died.

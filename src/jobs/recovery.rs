@@ -70,6 +70,12 @@ pub(super) async fn goes_on(worker: &Worker, open: &RunRow, ledger: &Ledger) -> 
             push(worker, Job::first(run, first, origin), Duration::ZERO, "no stage yet").await?;
             return Ok(true);
         }
+        // Nobody knows any more which stage was asked for.
+        None if run.beside().is_none() => {
+            let error = interrupted("its first job was lost before it began");
+            close(worker, &Job::first(run, first, origin), error, ledger).await;
+            return Ok(false);
+        }
         None => (first, 1, Err(interrupted("the worker died before the first stage"))),
     };
     let found = Status::of(&end).name();

@@ -9,18 +9,22 @@ use super::queued::Worker;
 use super::{announce, recovery};
 use crate::adapters::ledger::Ledger;
 use crate::clock;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::RunId;
 use crate::notice::Trouble;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A look that takes longer waits for a warehouse that does not even refuse: that it is away must not keep a late night from being said.
+const LOOK_LIMIT: Duration = Duration::from_secs(120);
 
 /// Looks now and then, until `stop`.
 pub(super) async fn keep(worker: &Worker, stop: &CancellationToken) {
     let mut watch = Watch { worker, ledger: None, good: Good::unknown(clock::now()), said: None };
     let looking = async {
         loop {
-            if let Err(error) = watch.look().await {
+            let look = tokio::time::timeout(LOOK_LIMIT, watch.look()).await;
+            let is_over = |_| Error::new(ErrorKind::Timeout, "the warehouse does not answer");
+            if let Err(error) = look.map_err(is_over).flatten() {
                 // The warehouse may be away for a while; its jobs say so louder.
                 tracing::debug!(error.message = %error, "cannot look for runs that were left open");
                 watch.ledger = None;

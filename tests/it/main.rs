@@ -36,6 +36,7 @@ mod night;
 mod notification;
 mod odd_backups;
 mod odd_increments;
+mod odd_queue;
 mod pooler;
 mod publish_choice;
 mod publish_locks;

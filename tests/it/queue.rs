@@ -228,10 +228,10 @@ async fn a_job_whose_worker_died_comes_back_and_is_not_run_again(chain: Chain) {
     worker.stop().await;
 }
 
-/// Ends the sessions of the one who holds the warehouse.
+/// Ends the session that holds the warehouse.
 async fn let_go_of_the_warehouse(chain: &Chain) {
-    let holder = "select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-                  where locktype = 'advisory' and granted and datname = current_database()";
+    let holder = "select pg_terminate_backend(pid) from pg_stat_activity
+                  where datname = current_database() and application_name like 'nightferry __:__Z %'";
     chain.night.warehouse.execute(holder).await;
 }
 

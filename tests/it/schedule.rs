@@ -14,7 +14,7 @@ use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::{Due, Missed, due};
 
 use crate::queue_chain::{Chain, on_each_store, warehouse};
-use crate::support::until;
+use crate::support::{RedisServer, TestNight, until};
 
 use Stage::{BackupPush as Push, FullReplication as Full, Notification as Notify};
 
@@ -264,5 +264,26 @@ async fn a_warehouse_that_is_away_keeps_no_night_from_its_queue() {
     let (queues, night) = (chain.queues().await, Job::first(RunId::at(soon), Full, Origin::Schedule));
     until("the night to be on its queue", async || queues.exists(&night).await.unwrap().then_some(())).await;
     assert!((Utc::now() - soon).num_seconds() < 10, "in time");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_whose_time_came_while_redis_was_away_starts_once_it_is_back() {
+    let redis = RedisServer::start_persistent();
+    let mut chain = Chain::new(vec![("REDIS_URL", redis.url())], TestNight::new().await, None);
+    let ledger = Ledger::open(&warehouse(&chain)).await.unwrap();
+    let (soon, pattern) = in_five_seconds();
+    chain.schedule = Some(pattern);
+    let worker = chain.worker();
+    entry(&ledger, "the schedule to be written down", |_| true).await;
+    redis.crash();
+    until("the time to come and go", async || (Utc::now() > soon + TimeDelta::seconds(1)).then_some(()))
+        .await;
+    redis.restart();
+    let night = RunId::at(soon);
+    assert_eq!(chain.ended(&night, Full).await.len(), 1);
+    chain.ended(&night, Notify).await;
+    entry(&ledger, "the night to be written down", |entry| entry.last_tick == Some(soon)).await;
+    assert_eq!(chain.stages_seen(&night), Stage::NIGHT);
     worker.stop().await;
 }

@@ -28,6 +28,9 @@ pub struct Job {
     /// How often a worker died over this stage of this run.
     #[serde(default)]
     pub deaths: u32,
+    /// When an operator had its stage tried again: how the run had ended before says nothing of this job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_at: Option<DateTime<Utc>>,
     /// What is to be told, where that is the job: of [`Stage::Event`] only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<Notice>,
@@ -37,7 +40,17 @@ impl Job {
     /// The first job of a stage.
     #[must_use]
     pub fn first(run: RunId, stage: Stage, origin: Origin) -> Self {
-        Self { run, stage, seq: 1, attempt: 1, origin, interrupted: false, deaths: 0, notice: None }
+        Self {
+            run,
+            stage,
+            seq: 1,
+            attempt: 1,
+            origin,
+            interrupted: false,
+            deaths: 0,
+            retried_at: None,
+            notice: None,
+        }
     }
 
     /// The job that tells of something that happened.

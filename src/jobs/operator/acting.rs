@@ -64,7 +64,7 @@ pub async fn retry(config: &Config, id: &str) -> Result<Retried> {
     if job.stage != Stage::Event {
         refuse_open(config, &queues, &job).await?;
     }
-    let again = Job { deaths: 0, ..job.again(1) };
+    let again = Job { deaths: 0, retried_at: Some(clock::now()), ..job.again(1) };
     if !queues.push(&again, Duration::ZERO).await? {
         return Err(Error::new(
             ErrorKind::Busy,
@@ -239,7 +239,8 @@ pub async fn remove(config: &Config, id: &str) -> Result<Changed> {
     let queued = find(&queues, id).await?;
     let was = state(&queues, &queued).await?;
     if queued.status == JobStatus::Waiting {
-        close(config, &queues, &queued.job).await?;
+        // It may begin at this moment: then it is stopped, so that no run is closed that somebody is at work on.
+        cancel(config, id).await?;
     }
     let id = queued.job.id();
     if queues.remove(&queued.job).await? {

@@ -256,6 +256,17 @@ async fn ledger(config: &Config) -> Result<Option<Ledger>> {
     Ledger::open_existing(&Database::new(&config.databases.warehouse, "warehouse")?).await
 }
 
+/// Whether the ledger has this run; not, where it cannot be asked.
+pub(super) async fn is_in_ledger(config: &Config, run: &RunId) -> bool {
+    let asking = async {
+        match ledger(config).await? {
+            Some(ledger) => ledger.run_status(run).await,
+            None => Ok(None),
+        }
+    };
+    in_time(asking).await.is_ok_and(|status| status.is_some())
+}
+
 async fn in_time<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(LEDGER_LIMIT, asking)
         .await
