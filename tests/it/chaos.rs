@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use futures::future::join_all;
 use nightferry::ids::RunId;
+use serde_json::Value;
 
 use crate::crew::Crew;
 use crate::support::{Proxy, WorkerProcess};
@@ -330,9 +331,9 @@ impl Chaos {
             self.account_of(&night).await;
         }
         for death in &self.deaths {
-            let Some(missed_at) = self.crew.interrupted_at(&death.attempt).await else { continue };
-            // It had ended, and what was killed was about to say so.
-            let Ok(took) = (missed_at - death.at).to_std() else { continue };
+            // Else it had ended, and what was killed was about to say so.
+            let Some(missed_at) = self.missed_at(death) else { continue };
+            let took = (missed_at - death.at).to_std().unwrap();
             assert!(
                 took < NOTICED + self.away_between(death.at, missed_at),
                 "{}: missed after {took:?}",
@@ -373,6 +374,21 @@ impl Chaos {
         self.crew.is_off_the_queues(night).await;
     }
 
+    /// When the first worker said that it had missed the dead one.
+    fn missed_at(&self, death: &Death) -> Option<DateTime<Utc>> {
+        let logs = std::fs::read_dir(&self.logs).unwrap().map(|file| file.unwrap().path());
+        let said = logs.flat_map(|log| lines_of(&std::fs::read_to_string(log).unwrap()));
+        let said = said.filter(|line| {
+            let is_of_it =
+                death.attempt.starts_with(&format!("{} {} ", text(line, "run"), text(line, "stage")));
+            let has_missed = text(line, "msg") == "stage.failed"
+                && text(line, "error.message").contains("died in the middle");
+            is_of_it && (has_missed || text(line, "msg") == "run.recovered")
+        });
+        let times = said.map(|line| text(&line, "time").parse().unwrap());
+        times.filter(|time| *time > death.at).min()
+    }
+
     /// How long Redis was not there, and as long again for those who wait for it with growing pauses.
     fn away_between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
         let overlaps = self.away.iter().filter(|(went, came)| *came > from && *went < to);
@@ -401,22 +417,26 @@ impl Drop for Chaos {
 /// The attempt that a worker was at, from its log: `<run> <stage> <attempt>`.
 fn attempt_at_work(log: &str) -> Option<String> {
     let mut at_work = None;
-    for line in log.lines() {
-        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-        match line["msg"].as_str() {
-            Some("stage.started") => {
-                at_work = Some(format!(
-                    "{} {} {}",
-                    line["run"].as_str()?,
-                    line["stage"].as_str()?,
-                    line["attempt"]
-                ));
+    for line in lines_of(log) {
+        match text(&line, "msg") {
+            "stage.started" => {
+                at_work =
+                    Some(format!("{} {} {}", text(&line, "run"), text(&line, "stage"), line["attempt"]));
             }
-            Some("stage.ended" | "stage.failed") => at_work = None,
+            "stage.ended" | "stage.failed" => at_work = None,
             _ => {}
         }
     }
     at_work
+}
+
+/// The lines of a log; the last one may be written at this moment.
+fn lines_of(log: &str) -> Vec<Value> {
+    log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn text<'a>(line: &'a Value, field: &str) -> &'a str {
+    line[field].as_str().unwrap_or_default()
 }
 
 async fn lane(seed: u64, rounds: usize) -> Figures {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use nightferry::adapters::queue::Queues;
 use nightferry::ids::{RunId, Stage};
 use nightferry::jobs::Jobs;
@@ -296,15 +295,6 @@ impl Crew {
             "select status = 'failed' and error like '%3 workers died%' from nightferry.runs where run_id = '{run}'"
         );
         self.night.warehouse.one(&sql).await == "t"
-    }
-
-    /// When an attempt (`<run> <stage> <attempt>`) was recorded as that of a worker that died.
-    pub(crate) async fn interrupted_at(&self, attempt: &str) -> Option<DateTime<Utc>> {
-        let sql = format!(
-            "select to_char(ended_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from nightferry.stages
-             where concat_ws(' ', run_id, stage, attempt) = '{attempt}' and status in ('interrupted', 'failed')"
-        );
-        self.night.warehouse.rows(&sql).await.pop().map(|text| text.parse().unwrap())
     }
 
     /// Ends the session that holds the warehouse, and says how many that were. The lock's key is "nightfer" in ASCII.

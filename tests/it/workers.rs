@@ -296,6 +296,13 @@ async fn redis_may_be_away_for_two_and_for_ten_seconds_at_any_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn redis_may_be_away_for_longer_than_it_takes_to_miss_a_worker() {
+    let moments = [Moment::AtWork, Moment::AtTheEnd];
+    let length = Duration::from_secs(28);
+    join_all(moments.map(|moment| an_outage_passes(Outage::Crashed, moment, length))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute and a half: utils/chaos.sh runs it"]
 async fn redis_may_be_away_for_a_minute_at_any_moment() {
     let moments = [Moment::Idle, Moment::AtWork, Moment::AtTheEnd, Moment::AtTheStart];

@@ -14,8 +14,9 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -41,6 +42,10 @@ type Busy = Arc<AtomicBool>;
 /// The queues that are paused, as they were seen last; none before they were seen at all.
 type Paused = watch::Receiver<Option<Vec<Stage>>>;
 
+/// A job at work. It does not belong to the worker that took it: when Redis was away for so long that the worker is missed, that
+/// one is over, and the job, which may have worked for hours, goes on. It will be delivered again, and finds that it was done.
+type Work = BoxFuture<'static, ()>;
+
 /// Why a worker ended.
 enum End {
     /// Its queue is paused. It may have taken a job that it did not begin, delivered before or not.
@@ -55,6 +60,7 @@ struct Surroundings {
     stage: Stage,
     handler: Handler,
     busy: Busy,
+    begin: mpsc::UnboundedSender<Work>,
     paused: Paused,
     stop: CancellationToken,
 }
@@ -87,13 +93,16 @@ impl Queues {
         loops.spawn(self.clone().look_for_pauses(seen, stop.clone()));
         let queues = Stage::ALL.map(|stage| (stage, Busy::default()));
         for (stage, busy) in &queues {
-            loops.spawn(self.clone().serve_queue(Surroundings {
+            let (begin, begun) = mpsc::unbounded_channel();
+            let around = Surroundings {
                 stage: *stage,
                 handler: handler.clone(),
                 busy: busy.clone(),
+                begin,
                 paused: paused.clone(),
                 stop: stop.clone(),
-            }));
+            };
+            loops.spawn(self.clone().serve_queue(around, begun));
         }
         let ended = async { while loops.join_next().await.is_some() {} };
         let limit = async {
@@ -129,16 +138,16 @@ impl Queues {
         stop.run_until_cancelled(look).await;
     }
 
-    async fn serve_queue(self, around: Surroundings) {
+    async fn serve_queue(self, around: Surroundings, mut begun: mpsc::UnboundedReceiver<Work>) {
         let (process, stage, stop) = (Ulid::generate(), around.stage, around.stop.clone());
         for build in 1_u32.. {
             if stop.run_until_cancelled(around.wait_until_paused(false)).await.is_none() {
                 return;
             }
             let name = format!("{}-{process}-{stage}-{build}", host_name());
-            let life = self.serve_once(&name, &around);
+            let life = with_its_work(self.serve_once(&name, &around), &mut begun);
             let end = AssertUnwindSafe(life).catch_unwind().await;
-            // What that life was at went with it.
+            // Where it panicked, what it was at went with it.
             around.busy.store(false, Ordering::SeqCst);
             if stop.is_cancelled() {
                 return;
@@ -229,8 +238,18 @@ impl Queues {
                     return std::future::pending().await;
                 }
                 around.busy.store(true, Ordering::SeqCst);
-                let result = queues.deliver(value, redelivered, &around.handler).await;
-                around.busy.store(false, Ordering::SeqCst);
+                let (tell, told) = oneshot::channel();
+                let (handler, busy) = (around.handler.clone(), around.busy.clone());
+                let work = async move {
+                    let result = queues.deliver(value, redelivered, &handler).await;
+                    busy.store(false, Ordering::SeqCst);
+                    let _ = tell.send(result);
+                };
+                let _ = around.begin.send(work.boxed());
+                let Ok(result) = told.await else {
+                    // All is about to end.
+                    return std::future::pending().await;
+                };
                 if around.stop.is_cancelled() || around.is_paused() {
                     // Told from here, and not while the handler was at work: a worker that is stopping does not finish
                     // the heartbeat it is in, and that may hold what the handler waits for.
@@ -276,6 +295,24 @@ impl Queues {
             seen = if idle && held > 0 && !busy.load(Ordering::SeqCst) { seen + 1 } else { 0 };
         }
     }
+}
+
+/// A worker's life, and after it the rest of what it had begun: no other job of the queue begins before.
+async fn with_its_work(life: impl Future<Output = End>, begun: &mut mpsc::UnboundedReceiver<Work>) -> End {
+    tokio::pin!(life);
+    let mut at_work = FuturesUnordered::new();
+    let end = loop {
+        tokio::select! {
+            end = &mut life => break end,
+            Some(work) = begun.recv() => at_work.push(work),
+            Some(()) = at_work.next() => {}
+        }
+    };
+    while let Ok(work) = begun.try_recv() {
+        at_work.push(work);
+    }
+    while at_work.next().await.is_some() {}
+    end
 }
 
 /// The queues that have a job at work.
