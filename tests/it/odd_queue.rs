@@ -10,7 +10,7 @@ use nightferry::clock;
 use nightferry::config::{Config, Secret};
 use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
-use nightferry::jobs::operator;
+use nightferry::jobs::{operator, run_now};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -271,4 +271,18 @@ async fn a_worker_that_was_cut_off_stops_what_was_cancelled_meanwhile() {
     assert_eq!(chain.stages_seen(&run), [Full]);
     assert_eq!(chain.ledger_of(&run).await, "interrupted|cancelled");
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_can_be_run_when_redis_is_gone_for_good() {
+    let chain = Chain::on_a_file().await;
+    open_stage(&chain, Origin::Schedule, Full).await;
+    let mut config = chain.config();
+    config.queue.redis_url = Some(Secret::new("redis://127.0.0.1:1/0"));
+    let (_, result) = run_now(&config, &[Full], Origin::Command, &CancellationToken::new()).await;
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("cannot see whether run 20261120T041000Z goes on"), "{error}");
+    assert!(error.operator_hint().unwrap().contains("without REDIS_URL"), "{error:?}");
+    chain.jobs().run_now(&[Full], Origin::Command, &CancellationToken::new()).await.1.unwrap();
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
 }
