@@ -200,7 +200,9 @@ async fn close_dead_runs(
         }
         if open.origin != Origin::Command.name() {
             let queues = Queues::open(&jobs.config.queue).await.map_err(|error| {
-                error.context(format!("cannot see whether run {run} goes on, which is open in the ledger"))
+                error
+                    .context(format!("cannot see whether run {run} goes on, which is open in the ledger"))
+                    .hint("where that queue never comes back: stop the workers, then run this without REDIS_URL, which closes that run")
             })?;
             if queues.is_alive(&run).await? {
                 let since = open.started_at.format("%Y-%m-%d %H:%MZ");

@@ -7,16 +7,16 @@ use nightferry::adapters::ledger::{Ledger, Origin, Status};
 use nightferry::adapters::postgres::WarehouseLock;
 use nightferry::adapters::queue::{Job, JobStatus};
 use nightferry::clock;
-use nightferry::config::Config;
+use nightferry::config::{Config, Secret};
 use nightferry::error::ErrorKind;
 use nightferry::ids::{RunId, Stage};
-use nightferry::jobs::operator;
+use nightferry::jobs::{operator, run_now};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue_chain::{Act, Chain, on_each_store, statuses, warehouse};
-use crate::support::{Proxy, Webhook, until};
+use crate::support::{Proxy, RedisServer, TestNight, Webhook, until};
 
 use Stage::{FullReplication as Full, Notification as Notify};
 
@@ -247,4 +247,42 @@ async fn a_command_that_was_killed_is_told_of_by_the_next_one() {
     let told: Vec<Value> = hook.received().await.iter().map(|request| request.body_json().unwrap()).collect();
     let told: Vec<_> = told.iter().map(|body| (&body["run_id"], &body["error"]["stage"])).collect();
     assert_eq!(told, [(&json!(run().as_str()), &json!("full-replication"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_cut_off_stops_what_was_cancelled_meanwhile() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::before(redis.port()).await;
+    let url = redis.url();
+    let far = vec![("REDIS_URL", redis.url_at(proxy.port()))];
+    let chain = Chain::new(far, TestNight::new().await, Some(redis)).act(Full, &[Act::Hang]);
+    let worker = chain.worker();
+    let run = chain.restart(Full).await;
+    chain.started(1).await;
+    proxy.cut();
+    let mut near = chain.config();
+    near.queue.redis_url = Some(Secret::new(url));
+    let id = Job::first(run.clone(), Full, Origin::Restart).id();
+    // The first that comes after the worker was missed.
+    tokio::time::sleep(Duration::from_secs(22)).await;
+    operator::cancel(&near, &id).await.unwrap();
+    proxy.open();
+    until("the stage to stop", async || (chain.seen.lock().unwrap().at_work == 0).then_some(())).await;
+    assert_eq!(chain.stages_seen(&run), [Full]);
+    assert_eq!(chain.ledger_of(&run).await, "interrupted|cancelled");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_can_be_run_when_redis_is_gone_for_good() {
+    let chain = Chain::on_a_file().await;
+    open_stage(&chain, Origin::Schedule, Full).await;
+    let mut config = chain.config();
+    config.queue.redis_url = Some(Secret::new("redis://127.0.0.1:1/0"));
+    let (_, result) = run_now(&config, &[Full], Origin::Command, &CancellationToken::new()).await;
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("cannot see whether run 20261120T041000Z goes on"), "{error}");
+    assert!(error.operator_hint().unwrap().contains("without REDIS_URL"), "{error:?}");
+    chain.jobs().run_now(&[Full], Origin::Command, &CancellationToken::new()).await.1.unwrap();
+    assert_eq!(chain.ledger_of(&run()).await, "interrupted|interrupted");
 }

@@ -128,6 +128,10 @@ pub async fn cancel(config: &Config, id: &str) -> Result<Changed> {
             close(config, &queues, &queued.job).await?;
         }
         let job = queued.job;
+        if queued.status == JobStatus::Running {
+            // First of all: a worker that is cut off from the queue counts as dead, and may be at work all the same.
+            queues.ask_to_cancel(&job).await?;
+        }
         if queues.withdraw(&job, WHY).await? {
             close(config, &queues, &job).await?;
             have_told(config, &queues, &job).await?;
