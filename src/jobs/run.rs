@@ -162,7 +162,8 @@ impl End<'_> {
         {
             return Ok(());
         }
-        match Ledger::open_existing(&jobs.warehouse()?).await? {
+        let database = jobs.warehouse()?.named(&format!("nightferry {}", self.run));
+        match Ledger::open_existing(&database).await? {
             Some(ledger) => self.write(&ledger).await,
             None => Ok(()),
         }

@@ -160,7 +160,6 @@ async fn a_worker_that_is_asked_to_stop_leaves_nothing_at_work_on_the_servers() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "pg_dump is killed before it can cancel what it asked the source for"]
 async fn a_worker_that_is_asked_to_stop_ends_pg_dumps_statement_too() {
     stops_in_time_at(Crew::on_redis().await, Place::Dump).await;
 }

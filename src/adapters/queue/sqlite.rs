@@ -1,5 +1,6 @@
 //! The queues in a file: one machine, no Redis.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(30));
     let pool = SqlitePoolOptions::new().max_connections(8).connect_lazy_with(options);
+    let _turn = turn(file).await;
     prepare(&pool).await.map_err(|error| {
         Error::new(ErrorKind::Configuration, doing())
             .hint("QUEUE_FILE must be in a folder that exists and can be written to")
@@ -41,7 +43,24 @@ pub(super) async fn open(file: &Path) -> Result<SqlitePool> {
 }
 
 /// SQLite has no lock around a whole set of migrations: of two processes that open a new file at the same moment (a
-/// worker that starts, and `restart`), the slower one fails on what the other has just done. It looks again. Switching to
+/// worker that starts, and `restart`), one could find the tables half made. So they take turns, by a lock on a file beside it: one
+/// on the file itself would be in the way of SQLite's own.
+async fn turn(file: &Path) -> Option<File> {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-opening");
+    // Where it cannot be made, the queue's file cannot either.
+    let lock = File::options().create(true).append(true).open(name).ok()?;
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Some(lock),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
+}
+
+/// Where turns cannot be taken, the slower of two fails on what the other has just done. It looks again. Switching to
 /// the write-ahead log may find the file busy, too, whatever the busy time limit is; it is a property of the file, so that
 /// it is done here once and not by each connection (SQLite manual, "Write-Ahead Logging", 9).
 async fn prepare(pool: &SqlitePool) -> Result<(), sqlx::Error> {
