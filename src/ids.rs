@@ -25,6 +25,13 @@ impl RunId {
         if stage.is_of_night() { Self(night) } else { Self(format!("{night}-{stage}")) }
     }
 
+    /// The instant that it is named after.
+    #[must_use]
+    pub fn instant(&self) -> Option<DateTime<Utc>> {
+        let second = self.0.split('-').next()?;
+        chrono::NaiveDateTime::parse_from_str(second, "%Y%m%dT%H%M%SZ").ok().map(|instant| instant.and_utc())
+    }
+
     /// The job beside the night that this run is of; none where it is a night.
     #[must_use]
     pub fn beside(&self) -> Option<Stage> {
@@ -198,6 +205,7 @@ mod tests {
         let push = RunId::of(Stage::BackupPush, tick);
         assert_eq!(push.as_str(), "20261120T041000Z-backup-push");
         assert_eq!((push.beside(), RunId::at(tick).beside()), (Some(Stage::BackupPush), None));
+        assert_eq!((push.instant(), RunId::at(tick).instant()), (Some(tick), Some(tick)));
     }
 
     #[test]

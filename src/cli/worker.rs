@@ -26,7 +26,7 @@ Examples:
 
 /// The queues end within their own limit; this is for what they cannot end. With [`super::GRACE`] it stays under the
 /// 10 seconds that a platform gives.
-const TIME_TO_STOP: Duration = Duration::from_secs(9);
+const TIME_TO_STOP: Duration = Duration::from_secs(7);
 const _: () = assert!(STOP_LIMIT.as_secs() < TIME_TO_STOP.as_secs());
 
 pub(super) async fn run(_arguments: &Arguments, settings: &Settings) -> Result<Ending> {

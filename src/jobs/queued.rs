@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -11,10 +12,12 @@ use tracing::Instrument;
 
 use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
 use super::run::{self, End, Ground, cancelled, holder, interrupted, log_failure, take};
+use super::schedule::Missed;
 use super::{Jobs, announce, recovery};
-use crate::adapters::ledger::{Ledger, Status};
+use crate::adapters::ledger::{Ledger, Origin, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::{RunId, Stage};
@@ -46,6 +49,8 @@ enum Begin {
     Ended,
     /// Not at all: a worker died over an earlier delivery.
     Died(Error),
+    /// Not at all: its time has long passed.
+    LeftOut(Error),
     /// Not at all: an earlier delivery failed for good, and its run was closed.
     Over,
 }
@@ -79,6 +84,7 @@ impl Worker {
         if self.was_followed(&job).await {
             return Ok(());
         }
+        let is_late = self.is_late(&job);
         let cancel = CancellationToken::new();
         // Before anything of it begins: one that came back may have been cancelled while its worker was not missed yet.
         if self.queues.is_cancelled(&job).await.unwrap_or(false) {
@@ -86,7 +92,7 @@ impl Worker {
         }
         let mut work = match job.stage {
             Stage::Event => self.tell(&job, &cancel).boxed(),
-            _ => self.hold(&job, &cancel).boxed(),
+            _ => self.hold(&job, is_late, &cancel).boxed(),
         };
         tokio::select! {
             result = &mut work => return result,
@@ -96,7 +102,7 @@ impl Worker {
     }
 
     /// Takes what the stage needs to itself, and goes on.
-    async fn hold(&self, job: &Job, cancel: &CancellationToken) -> Result<()> {
+    async fn hold(&self, job: &Job, is_late: bool, cancel: &CancellationToken) -> Result<()> {
         let holder = holder(&job.run, job.stage.name());
         let lock = tokio::select! {
             biased;
@@ -106,7 +112,7 @@ impl Worker {
         };
         match lock {
             Ok(mut lock) => {
-                let result = self.with_lock(job, &mut lock, cancel).await;
+                let result = self.with_lock(job, is_late, &mut lock, cancel).await;
                 lock.release().await;
                 result
             }
@@ -117,7 +123,13 @@ impl Worker {
         }
     }
 
-    async fn with_lock(&self, job: &Job, lock: &mut WarehouseLock, cancel: &CancellationToken) -> Result<()> {
+    async fn with_lock(
+        &self,
+        job: &Job,
+        is_late: bool,
+        lock: &mut WarehouseLock,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         // Again: it may have been followed while it waited for the warehouse.
         if self.was_followed(job).await {
             return Ok(());
@@ -125,10 +137,19 @@ impl Worker {
         let begin = tokio::select! {
             biased;
             () = self.stop.cancelled() => return self.put_back(job, Duration::ZERO).await,
-            begin = self.prepare(job, lock) => begin,
+            begin = self.prepare(job, is_late, lock) => begin,
         };
         let (ledger, result) = match begin {
-            Ok((_, Begin::Later)) => return self.put_back(job, self.jobs.defer).await,
+            Ok((_, Begin::Later)) => {
+                let due = TimeDelta::from_std(self.jobs.defer).ok().map(|defer| clock::now() + defer);
+                return self.put_back(&Job { due, ..job.clone() }, self.jobs.defer).await;
+            }
+            Ok((ledger, Begin::LeftOut(error))) => {
+                log_failure(&error, Duration::ZERO);
+                let result = Err(error);
+                self.close(job, &result, Some(&ledger)).await;
+                return result;
+            }
             Ok((_, Begin::Over)) => {
                 return Err(Error::new(ErrorKind::Refused, "this stage failed before its worker died")
                     .hint("nightferry queue retry starts it again"));
@@ -156,19 +177,20 @@ impl Worker {
     fn prepare<'a>(
         &'a self,
         job: &'a Job,
+        is_late: bool,
         lock: &'a WarehouseLock,
     ) -> BoxFuture<'a, Result<(Arc<Ledger>, Begin)>> {
         async move {
             two_databases(&self.jobs.config).await?;
             let ledger = run::ledger(lock, &job.run).await?;
-            let begin = self.begin(job, &ledger).await?;
+            let begin = self.begin(job, is_late, &ledger).await?;
             Ok((ledger, begin))
         }
         .boxed()
     }
 
     /// Decides how a job begins, and opens its run.
-    async fn begin(&self, job: &Job, ledger: &Ledger) -> Result<Begin> {
+    async fn begin(&self, job: &Job, is_late: bool, ledger: &Ledger) -> Result<Begin> {
         let open = ledger.open_runs().await?;
         let is_new = !open.iter().any(|run| run.run_id == job.run.as_str());
         // A run that was opened goes on: two that wait for each other would wait for ever.
@@ -203,11 +225,20 @@ impl Worker {
                 _ => {}
             }
         }
-        if is_new {
+        let is_left_out = is_late && is_new && ledger.run_status(&job.run).await?.is_none();
+        if is_new && !is_left_out {
             announce::started(self, job).await;
         }
         ledger.begin_run(&job.run, job.origin, &host_name()).await?;
-        Ok(Begin::Work)
+        Ok(if is_left_out { Begin::LeftOut(left_out()) } else { Begin::Work })
+    }
+
+    /// Whether a scheduled job is handed out so late that it would begin at an hour at which nobody wants it: its queue was paused, or
+    /// no worker was there. One that waits for another night is not late.
+    fn is_late(&self, job: &Job) -> bool {
+        let is_of_schedule = job.origin == Origin::Schedule && job.retried_at.is_none();
+        let due = job.due.or_else(|| job.run.instant()).filter(|_| is_of_schedule);
+        due.is_some_and(|due| Missed::of(&self.jobs.config.queue).leaves_out(due, clock::now()))
     }
 
     /// Pushes what follows, or closes the run. Gives the result back for the queue's records.
@@ -305,6 +336,13 @@ async fn was_closed_before(job: &Job, ledger: &Ledger) -> Result<bool> {
     let Some(retried_at) = job.retried_at else { return Ok(false) };
     let account = ledger.account_of(&job.run).await?;
     Ok(account.and_then(|account| account.ended_at).is_some_and(|ended_at| ended_at < retried_at))
+}
+
+/// What is said of a scheduled run that nobody took in time.
+fn left_out() -> Error {
+    interrupted(
+        "left out: its time had long passed when a worker could take it (SCHEDULE_MISSED, SCHEDULE_GRACE)",
+    )
 }
 
 /// What is said of a stage whose worker died.

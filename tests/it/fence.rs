@@ -21,10 +21,12 @@ async fn acquire(database: &Database, holder: &str) -> WarehouseLock {
 /// Ends the session that holds the lock, as an administrator or a router may.
 async fn end_the_lock(night: &TestNight, holder: &str) {
     let end = format!(
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like '%{holder}'"
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name like '%{holder}'"
     );
     assert_eq!(night.warehouse.one(&end).await, "1");
-    let gone = format!("select count(*) from pg_stat_activity where application_name like '%{holder}'");
+    let gone = format!(
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name like '%{holder}'"
+    );
     until("the end of the lock's session", async || (night.warehouse.one(&gone).await == "0").then_some(()))
         .await;
 }
@@ -53,8 +55,7 @@ async fn a_session_that_is_left_of_the_holder_before_is_ended_in_the_middle_of_i
     zombie.execute("begin; insert into written values ('zombie')").await.unwrap();
     let mut busy = lost.database().connect().await.unwrap();
     let busy = tokio::spawn(async move { busy.execute("insert into written select pg_sleep(600)").await });
-    let sleeps =
-        "select count(*) from pg_stat_activity where query like '%pg_sleep(600)' and state = 'active'";
+    let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and query like '%pg_sleep(600)' and state = 'active'";
     until("the long statement", async || (night.warehouse.one(sleeps).await == "1").then_some(())).await;
     end_the_lock(&night, "the first").await;
 
@@ -72,7 +73,7 @@ async fn what_still_runs_for_a_holder_ends_when_it_lets_go() {
     let lock = acquire(&database, "the first").await;
     let mut session = lock.database().connect().await.unwrap();
     let work = tokio::spawn(async move { session.execute("select pg_sleep(600)").await });
-    let sleeps = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)'";
+    let sleeps = "select count(*) from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(600)'";
     until("the long statement", async || (night.warehouse.one(sleeps).await == "1").then_some(())).await;
     lock.release().await;
     assert_eq!(night.warehouse.one(sleeps).await, "0");

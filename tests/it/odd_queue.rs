@@ -111,7 +111,7 @@ async fn a_job_that_was_cancelled_does_not_go_on_when_it_comes_back(chain: Chain
 
 async fn a_job_that_begins_while_it_is_removed_is_not_taken_for_ended(chain: Chain) {
     let chain = chain.act(Full, &[Act::Hang]);
-    let job = Job::first(run(), Full, Origin::Schedule);
+    let job = Job::first(run(), Full, Origin::Restart);
     Ledger::open(&warehouse(&chain)).await.unwrap();
     chain.queues().await.push(&job, Duration::ZERO).await.unwrap();
     // The operator's way to the warehouse is slow, the worker's is not.

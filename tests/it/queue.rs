@@ -104,11 +104,11 @@ async fn a_stage_that_goes_on_failing_is_given_up(chain: Chain) {
 
 async fn a_job_that_is_pushed_twice_exists_once(chain: Chain) {
     let queues = chain.queues().await;
-    let job = Job::first(RunId::from("20261120T041000Z".to_owned()), Full, Origin::Schedule);
+    let job = Job::first(RunId::from("20261120T041000Z".to_owned()), Full, Origin::Restart);
     assert!(!queues.exists(&job).await.unwrap());
     assert!(queues.push(&job, Duration::ZERO).await.unwrap());
     // Another worker, another connection, another origin: still the same job.
-    let other = Job { origin: Origin::Restart, ..job.clone() };
+    let other = Job { origin: Origin::Schedule, ..job.clone() };
     assert!(!chain.queues().await.push(&other, Duration::ZERO).await.unwrap());
     assert!(queues.exists(&job).await.unwrap());
     let jobs: Vec<Job> = queues.jobs(Full).await.unwrap().into_iter().map(|queued| queued.job).collect();

@@ -185,3 +185,37 @@ async fn a_night_that_redis_lost_before_it_began_is_put_on_its_queue_again() {
     assert_eq!(chain.stages_seen(&RunId::at(tick)), Stage::NIGHT);
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_night_that_no_worker_took_in_time_does_not_begin_at_eleven() {
+    let chain = Chain::on_redis().await;
+    let hours_ago = nightferry::clock::now() - chrono::TimeDelta::hours(3);
+    let night = Job::first(RunId::at(hours_ago), Full, Origin::Schedule);
+    chain.queues().await.push(&night, Duration::ZERO).await.unwrap();
+    let worker = chain.worker();
+    chain.ended(&night.run, Full).await;
+    assert!(chain.stages_seen(&night.run).is_empty());
+    assert_eq!(chain.ledger_of(&night.run).await, "interrupted|interrupted");
+    worker.stop().await;
+
+    let chain = chain.with("SCHEDULE_MISSED", "run");
+    let night = Job::first(RunId::at(hours_ago - chrono::TimeDelta::hours(1)), Full, Origin::Schedule);
+    chain.queues().await.push(&night, Duration::ZERO).await.unwrap();
+    let worker = chain.worker();
+    chain.ended(&night.run, Notify).await;
+    assert_eq!(chain.stages_seen(&night.run), Stage::NIGHT);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_that_waits_for_another_one_is_not_late() {
+    let chain = Chain::on_redis().await;
+    let hours_ago = nightferry::clock::now() - chrono::TimeDelta::hours(3);
+    let due = Some(nightferry::clock::now());
+    let night = Job { due, seq: 180, ..Job::first(RunId::at(hours_ago), Full, Origin::Schedule) };
+    chain.queues().await.push(&night, Duration::ZERO).await.unwrap();
+    let worker = chain.worker();
+    chain.ended(&night.run, Notify).await;
+    assert_eq!(chain.stages_seen(&night.run), Stage::NIGHT);
+    worker.stop().await;
+}

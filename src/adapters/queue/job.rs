@@ -31,6 +31,9 @@ pub struct Job {
     /// When an operator had its stage tried again: how the run had ended before says nothing of this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_at: Option<DateTime<Utc>>,
+    /// When one that was put off is due. The first of a scheduled run is due in its run's second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<DateTime<Utc>>,
     /// What is to be told, where that is the job: of [`Stage::Event`] only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<Notice>,
@@ -49,6 +52,7 @@ impl Job {
             interrupted: false,
             deaths: 0,
             retried_at: None,
+            due: None,
             notice: None,
         }
     }

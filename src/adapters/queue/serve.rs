@@ -31,7 +31,7 @@ use crate::ids::Stage;
 pub type Handler = Arc<dyn Fn(Delivery) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// How long the loops may take to end after they were told to.
-pub const STOP_LIMIT: Duration = Duration::from_secs(8);
+pub const STOP_LIMIT: Duration = Duration::from_secs(6);
 const PAUSE: Duration = Duration::from_secs(1);
 const LOOK_FOR_STRANDED_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_PAUSES_EVERY: Duration = Duration::from_millis(500);

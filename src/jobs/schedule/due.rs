@@ -9,7 +9,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 
-use crate::config::OnMissed;
+use crate::config::{OnMissed, Queue};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A time that is noticed later than this was missed: a restart or a short outage passes.
@@ -48,6 +48,21 @@ pub struct Missed {
     pub grace: Duration,
 }
 
+impl Missed {
+    pub(in crate::jobs) fn of(config: &Queue) -> Self {
+        Self { policy: config.on_missed, grace: config.missed_grace }
+    }
+
+    /// Whether what was due then, and could begin only now, is left out.
+    #[must_use]
+    pub fn leaves_out(&self, due: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let late = now - due;
+        let grace = TimeDelta::from_std(self.grace).unwrap_or(TimeDelta::MAX);
+        let is_made_up_for = self.policy == OnMissed::Run && late <= grace;
+        late >= TOO_LATE && !is_made_up_for
+    }
+}
+
 /// What is due of a pattern that was kept until `kept_until`. Of several times that were missed, the latest counts.
 ///
 /// # Errors
@@ -62,10 +77,7 @@ pub fn due(
     let Some(tick) = latest_tick(pattern, timezone, kept_until, now)? else {
         return Ok(Due::Nothing { next: next_tick(pattern, timezone, now.max(kept_until))? });
     };
-    let late = now - tick;
-    let grace = TimeDelta::from_std(missed.grace).unwrap_or(TimeDelta::MAX);
-    let is_made_up_for = missed.policy == OnMissed::Run && late <= grace;
-    Ok(if late < TOO_LATE || is_made_up_for { Due::Run(tick) } else { Due::Missed(tick) })
+    Ok(if missed.leaves_out(tick, now) { Due::Missed(tick) } else { Due::Run(tick) })
 }
 
 /// The last time after `after` that the pattern names, up to `now`.

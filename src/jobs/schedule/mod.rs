@@ -45,7 +45,7 @@ pub(super) async fn keep_all(config: &Config, queues: &Queues, stop: &Cancellati
         (Stage::SchemaExport, config.schema_export.schedule.as_ref()),
     ];
     let database = Database::new(&config.databases.warehouse, "warehouse")?.named("nightferry schedule");
-    let missed = Missed { policy: config.queue.on_missed, grace: config.queue.missed_grace };
+    let missed = Missed::of(&config.queue);
     let unset: Vec<Stage> =
         schedules.iter().filter(|(_, pattern)| pattern.is_none()).map(|(stage, _)| *stage).collect();
     let kept = schedules.into_iter().filter_map(|(stage, pattern)| {
