@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real workers, killed, stopped and cut off at random, for as many rounds as one likes: each night ends once, and never has two writers.
 #
-# utils/chaos.sh [ROUNDS] [SEED]: 200 rounds by default, in four crews side by side, about 15 minutes. The seed says which misfortunes come in which
+# utils/chaos.sh [ROUNDS] [SEED]: 200 rounds by default, in four crews side by side, about six minutes. The seed says which misfortunes come in which
 # order; a failure prints it, what happened when, and where the logs of the workers are. Then Redis is away for a minute, at each moment of a night.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -359,6 +359,35 @@ async fn a_worker_that_was_cut_off_in_mid_stage_does_not_write_beside_the_one_th
     all_is_well(&crew, &[&night], vec![zombie.worker, other]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "its retry is another job after the numbers began anew"]
+async fn a_worker_that_wakes_after_redis_was_wiped_does_not_run_its_stage_again() {
+    let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
+    let mut gate = crew.hold(Place::CopyOfUsers).await;
+    let night = crew.night().await;
+    let zombie = FarAway::of(&crew).await;
+    gate.reached().await;
+    crew.redis().wipe();
+    zombie.redis.silence();
+    zombie.warehouse.silence();
+    gate.left().await;
+    drop(gate);
+    // Another one finds the night without a job, and does the stage.
+    let mut content = crew.hold(Place::Content).await;
+    let other = crew.worker();
+    content.reached().await;
+    zombie.redis.open();
+    zombie.warehouse.open();
+    until("the zombie to give up its stage", async || {
+        zombie.worker.log().contains("\"msg\":\"job.retry\"").then_some(())
+    })
+    .await;
+    drop(content);
+    // Its retry too has to come to an end.
+    crew.is_off_the_queues(&night).await;
+    all_is_well(&crew, &[&night], vec![zombie.worker, other]).await;
+}
+
 /// A worker whose ways to its servers the test can close.
 struct FarAway {
     redis: Proxy,
