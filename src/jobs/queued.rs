@@ -207,14 +207,19 @@ impl Worker {
                 }
             }
         }
+        let stages = ledger.stages_of(&job.run).await?;
+        let last = stages.iter().find(|row| row.stage == job.stage.name());
+        let found = flow::found(last.map(|row| row.status.as_str()));
+        if found == Found::Succeeded {
+            // Where Redis lost its data, the numbers of the jobs began anew: the retry of a worker that woke up late is another job than the one
+            // that was done meanwhile.
+            return Ok(Begin::Ended);
+        }
         if job.interrupted && !was_closed_before(job, ledger).await? {
             if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
                 return Ok(Begin::Over);
             }
-            let stages = ledger.stages_of(&job.run).await?;
-            let last = stages.iter().find(|row| row.stage == job.stage.name());
-            match (flow::found(last.map(|row| row.status.as_str())), last) {
-                (Found::Succeeded, _) => return Ok(Begin::Ended),
+            match (found, last) {
                 (Found::Interrupted, Some(row)) => {
                     let error = died(job.deaths + 1);
                     log_failure(&error, Duration::ZERO);

@@ -360,7 +360,6 @@ async fn a_worker_that_was_cut_off_in_mid_stage_does_not_write_beside_the_one_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its retry is another job after the numbers began anew"]
 async fn a_worker_that_wakes_after_redis_was_wiped_does_not_run_its_stage_again() {
     let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
     let mut gate = crew.hold(Place::CopyOfUsers).await;
