@@ -219,15 +219,12 @@ impl Worker {
             if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
                 return Ok(Begin::Over);
             }
-            match (found, last) {
-                (Found::Interrupted, Some(row)) => {
-                    let error = died(job.deaths + 1);
-                    log_failure(&error, Duration::ZERO);
-                    let ended = (Status::Interrupted, Some(&error));
-                    ledger.end_stage(&job.run, job.stage, row.attempt, ended).await?;
-                    return Ok(Begin::Died(error));
-                }
-                _ => {}
+            if let (Found::Interrupted, Some(row)) = (found, last) {
+                let error = died(job.deaths + 1);
+                log_failure(&error, Duration::ZERO);
+                let ended = (Status::Interrupted, Some(&error));
+                ledger.end_stage(&job.run, job.stage, row.attempt, ended).await?;
+                return Ok(Begin::Died(error));
             }
         }
         let is_left_out = is_late && is_new && ledger.run_status(&job.run).await?.is_none();
