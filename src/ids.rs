@@ -38,6 +38,12 @@ impl RunId {
         self.0.split_once('-').and_then(|(_, stage)| stage.parse().ok())
     }
 
+    /// The stage that it begins with, where nobody asked for a later one.
+    #[must_use]
+    pub fn first_stage(&self) -> Stage {
+        self.beside().unwrap_or(Stage::FullReplication)
+    }
+
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {

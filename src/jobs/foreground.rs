@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::flow::{self, Other};
+use super::recovery::last_job;
 use super::run::{End, Ground, holder, interrupted, ledger, take};
 use super::{Jobs, Outcomes, announce};
 use crate::adapters::ledger::{Ledger, Origin, Status};
@@ -194,7 +195,7 @@ async fn close_dead_runs(
     dead: &mut Vec<Job>,
 ) -> Result<Option<Error>> {
     for open in ledger.open_runs().await? {
-        let run = RunId::from(open.run_id);
+        let run = RunId::from(open.run_id.clone());
         if flow::other(begins, run.beside()) == Other::Beside {
             continue;
         }
@@ -213,11 +214,10 @@ async fn close_dead_runs(
                 )));
             }
         }
-        let first = run.beside().unwrap_or(Stage::FullReplication);
-        let stage = ledger.last_stage(&run).await?.map_or(first, |last| last.stage);
-        ledger.end_run(&run, (Status::Interrupted, Some(&left_open()))).await?;
         // The job that a worker would name, so that those who are told by both know.
-        dead.push(Job::first(run, stage, Origin::named(&open.origin)));
+        let job = last_job(ledger, &open).await?;
+        ledger.end_run(&run, (Status::Interrupted, Some(&left_open()))).await?;
+        dead.push(job);
     }
     Ok(None)
 }

@@ -14,7 +14,7 @@ use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
 use super::run::{self, End, Ground, cancelled, holder, interrupted, log_failure, take};
 use super::schedule::Missed;
 use super::{Jobs, announce, recovery};
-use crate::adapters::ledger::{Ledger, Origin, Status};
+use crate::adapters::ledger::{Ledger, Origin, RunHistory, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
 use crate::clock;
@@ -207,27 +207,29 @@ impl Worker {
                 }
             }
         }
-        let stages = ledger.stages_of(&job.run).await?;
-        let last = stages.iter().find(|row| row.stage == job.stage.name());
-        let found = flow::found(last.map(|row| row.status.as_str()));
+        let run = ledger.history_of(&job.run).await?;
+        let attempts = ledger.attempts_of(&[job.run.as_str()]).await?;
+        let last = attempts.iter().rfind(|attempt| attempt.stage == job.stage.name());
+        let found = flow::found(last.map(|attempt| attempt.status.as_str()));
         if found == Found::Succeeded {
             // Where Redis lost its data, the numbers of the jobs began anew: the retry of a worker that woke up late is another job than the one
             // that was done meanwhile.
             return Ok(Begin::Ended);
         }
-        if job.interrupted && !was_closed_before(job, ledger).await? {
-            if ledger.run_status(&job.run).await?.as_deref() == Some("failed") {
+        let is_unknown = run.is_none();
+        if job.interrupted && !was_closed_before(job, run.as_ref()) {
+            if run.is_some_and(|run| run.status == Status::Failed.name()) {
                 return Ok(Begin::Over);
             }
-            if let (Found::Interrupted, Some(row)) = (found, last) {
+            if let (Found::Interrupted, Some(last)) = (found, last) {
                 let error = died(job.deaths + 1);
                 log_failure(&error, Duration::ZERO);
                 let ended = (Status::Interrupted, Some(&error));
-                ledger.end_stage(&job.run, job.stage, row.attempt, ended).await?;
+                ledger.end_stage(&job.run, job.stage, last.attempt, ended).await?;
                 return Ok(Begin::Died(error));
             }
         }
-        let is_left_out = is_late && is_new && ledger.run_status(&job.run).await?.is_none();
+        let is_left_out = is_late && is_unknown;
         if is_new && !is_left_out {
             announce::started(self, job).await;
         }
@@ -334,10 +336,9 @@ impl Worker {
 }
 
 /// Whether a job that an operator had tried again has not begun yet: what the ledger has of its run is of before.
-async fn was_closed_before(job: &Job, ledger: &Ledger) -> Result<bool> {
-    let Some(retried_at) = job.retried_at else { return Ok(false) };
-    let account = ledger.account_of(&job.run).await?;
-    Ok(account.and_then(|account| account.ended_at).is_some_and(|ended_at| ended_at < retried_at))
+fn was_closed_before(job: &Job, run: Option<&RunHistory>) -> bool {
+    let ended_at = run.and_then(|run| run.ended_at);
+    job.retried_at.zip(ended_at).is_some_and(|(retried_at, ended_at)| ended_at < retried_at)
 }
 
 /// What is said of a scheduled run that nobody took in time.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flow::{self, Next, Try};
 use super::queued::Worker;
 use super::run::{holder, interrupted, ledger, take};
-use crate::adapters::ledger::{LastStage, Ledger, Origin, RunRow, Status};
+use crate::adapters::ledger::{Attempt, Ledger, Origin, RunRow, Status};
 use crate::adapters::queue::{Job, JobStatus, QueuedJob};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -20,8 +20,8 @@ pub(super) async fn look(worker: &Worker, seen: &Ledger) -> Result<()> {
         if !is_command(&open) && worker.queues.is_alive(&run).await? {
             continue;
         }
-        let stage = run.beside().unwrap_or(Stage::FullReplication);
-        let taken = take(&worker.database, stage, &holder(&run, "recovery"), Some(Duration::ZERO)).await;
+        let taken =
+            take(&worker.database, run.first_stage(), &holder(&run, "recovery"), Some(Duration::ZERO)).await;
         let lock = match taken {
             Ok(lock) => lock,
             // It is at work, or another one is.
@@ -45,26 +45,25 @@ pub(super) async fn look(worker: &Worker, seen: &Ledger) -> Result<()> {
 /// Whether an open run goes on. Call it while the lock is held that the run would need: then nobody is at work on it, and one that
 /// has no job either goes on from here, or is closed.
 pub(super) async fn goes_on(worker: &Worker, open: &RunRow, ledger: &Ledger) -> Result<bool> {
-    let run = RunId::from(open.run_id.clone());
-    let origin = Origin::named(&open.origin);
-    let first = run.beside().unwrap_or(Stage::FullReplication);
     if is_command(open) {
         // A command holds the lock from its beginning to its end.
-        let error = interrupted("the command was killed");
-        let stage = ledger.last_stage(&run).await?.map_or(first, |last| last.stage);
-        close(worker, &Job::first(run, stage, origin), error, ledger).await;
+        close(worker, &last_job(ledger, open).await?, interrupted("the command was killed"), ledger).await;
         return Ok(false);
     }
+    let run = RunId::from(open.run_id.clone());
+    let (origin, first) = (Origin::named(&open.origin), run.first_stage());
     if worker.queues.is_alive(&run).await? {
         return Ok(true);
     }
-    let last = ledger.last_stage(&run).await?;
-    if let Some((job, error)) = failed_before_its_stage(worker, &run, last.as_ref()).await? {
+    let last = last_attempt(ledger, &run).await?;
+    if let Some((job, error)) =
+        failed_before_its_stage(worker, &run, last.as_ref().map(|(stage, _)| *stage)).await?
+    {
         close(worker, &job, error, ledger).await;
         return Ok(false);
     }
     let (stage, attempt, end) = match last {
-        Some(last) => (last.stage, last.attempt, end_of(&last)),
+        Some((stage, last)) => (stage, u32::try_from(last.attempt).unwrap_or(1), end_of(&last)),
         // It was opened, and its first stage was not.
         None if origin == Origin::Schedule => {
             push(worker, Job::first(run, first, origin), Duration::ZERO, "no stage yet").await?;
@@ -93,12 +92,25 @@ pub(super) async fn goes_on(worker: &Worker, open: &RunRow, ledger: &Ledger) -> 
     Ok(true)
 }
 
+/// The stage of a run that was opened last, in its last attempt; none before its first.
+async fn last_attempt(ledger: &Ledger, run: &RunId) -> Result<Option<(Stage, Attempt)>> {
+    let last = ledger.attempts_of(&[run.as_str()]).await?.pop();
+    Ok(last.and_then(|last| Some((last.stage.parse().ok()?, last))))
+}
+
+/// The first job of the stage at which an open run was left: whoever closes the run names this one.
+pub(super) async fn last_job(ledger: &Ledger, open: &RunRow) -> Result<Job> {
+    let run = RunId::from(open.run_id.clone());
+    let stage = last_attempt(ledger, &run).await?.map_or(run.first_stage(), |(stage, _)| stage);
+    Ok(Job::first(run, stage, Origin::named(&open.origin)))
+}
+
 fn is_command(open: &RunRow) -> bool {
     open.origin == Origin::Command.name()
 }
 
 /// How a stage ended, from what the ledger kept of it.
-fn end_of(last: &LastStage) -> Result<()> {
+fn end_of(last: &Attempt) -> Result<()> {
     match last.status.as_str() {
         "succeeded" => Ok(()),
         "failed" => {
@@ -118,7 +130,7 @@ fn end_of(last: &LastStage) -> Result<()> {
 async fn failed_before_its_stage(
     worker: &Worker,
     run: &RunId,
-    last: Option<&LastStage>,
+    last: Option<Stage>,
 ) -> Result<Option<(Job, Error)>> {
     let mut newest: Option<QueuedJob> = None;
     for stage in Stage::STARTED {
@@ -126,7 +138,7 @@ async fn failed_before_its_stage(
         newest = jobs.into_iter().rfind(|queued| &queued.job.run == run).or(newest);
     }
     let newest = newest.filter(|queued| {
-        queued.status == JobStatus::Failed && last.is_none_or(|last| queued.job.stage > last.stage)
+        queued.status == JobStatus::Failed && last.is_none_or(|last| queued.job.stage > last)
     });
     Ok(newest.map(|queued| {
         let error =

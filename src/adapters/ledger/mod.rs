@@ -21,7 +21,7 @@ pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use history::{Attempt, RunHistory};
 pub use increments::{OpenBound, Progress, claim, record_progress};
 pub use recorder::Recorder;
-pub use runs::{LastStage, Origin, RunRow, StageRow, Status};
+pub use runs::{Origin, RunRow, Status};
 pub use schedules::ScheduleEntry;
 pub use source_columns::source_columns_of;
 pub use store::{Disposition, Ledger};

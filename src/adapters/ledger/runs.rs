@@ -92,40 +92,6 @@ pub struct RunRow {
     pub started_at: DateTime<Utc>,
 }
 
-/// The last attempt of a stage as the ledger has it.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct StageRow {
-    /// The stage's name.
-    pub stage: String,
-    /// Which attempt.
-    pub attempt: i32,
-    /// `running`, `succeeded`, `failed`, `interrupted`.
-    pub status: String,
-    /// How long it took, in milliseconds.
-    pub duration_ms: Option<i64>,
-    /// How many tables it wrote.
-    pub tables: i64,
-    /// How many rows it wrote.
-    pub rows: i64,
-}
-
-/// The stage of a run that was opened last, in its last attempt.
-#[derive(Debug, Clone)]
-pub struct LastStage {
-    /// The stage.
-    pub stage: Stage,
-    /// Which attempt, from 1.
-    pub attempt: u32,
-    /// `running`, `succeeded`, `failed`, `interrupted`.
-    pub status: String,
-    /// Why it failed.
-    pub error_kind: Option<String>,
-    /// The sentence.
-    pub error: Option<String>,
-    /// What to do.
-    pub hint: Option<String>,
-}
-
 /// The names of the stages that are kept apart by the lock that keeps this one apart.
 fn under_one_lock(stage: Stage) -> Vec<&'static str> {
     let others =
@@ -279,46 +245,6 @@ impl Ledger {
         .await
         .map_err(|error| failed("cannot read the nights of the ledger", error))?;
         Ok(night.map(|(run, at)| (RunId::from(run), at)))
-    }
-
-    /// The stage of a run that was opened last; none before its first.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn last_stage(&self, run: &RunId) -> Result<Option<LastStage>> {
-        type Row = (String, i32, String, Option<String>, Option<String>, Option<String>);
-        let row: Option<Row> = sqlx::query_as(
-            "select stage, attempt, status, error_kind, error, hint from nightferry.stages
-             where run_id = $1 order by started_at desc limit 1",
-        )
-        .bind(run.as_str())
-        .fetch_optional(self.session().await?.raw())
-        .await
-        .map_err(|error| failed("cannot read the stages of the ledger", error))?;
-        Ok(row.and_then(|(stage, attempt, status, error_kind, error, hint)| {
-            let attempt = u32::try_from(attempt).unwrap_or(1);
-            Some(LastStage { stage: stage.parse().ok()?, attempt, status, error_kind, error, hint })
-        }))
-    }
-
-    /// The last attempt of each stage of a run, in order of their start, with what they wrote.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn stages_of(&self, run: &RunId) -> Result<Vec<StageRow>> {
-        sqlx::query_as(
-            "select distinct on (s.started_at, s.stage) s.stage, s.attempt, s.status,
-                    (extract(epoch from s.ended_at - s.started_at) * 1000)::bigint as duration_ms,
-                    count(t.*) as tables, coalesce(sum(t.rows_written), 0)::bigint as rows
-             from nightferry.stages s left join nightferry.tables t using (run_id, stage, attempt)
-             where s.run_id = $1
-               and s.attempt = (select max(attempt) from nightferry.stages l where l.run_id = s.run_id and l.stage = s.stage)
-             group by s.run_id, s.stage, s.attempt order by s.started_at",
-        )
-        .bind(run.as_str())
-        .fetch_all(self.session().await?.raw())
-        .await
-        .map_err(|error| failed("cannot read the stages of the ledger", error))
     }
 
     pub(super) async fn write_table(&self, key: (&RunId, Stage, i32), table: &TableOutcome) -> Result<()> {
