@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::Jobs;
 use super::queued::Worker;
-use crate::adapters::ledger::{Ledger, Origin};
+use crate::adapters::ledger::{Ledger, Origin, Status, in_time};
 use crate::adapters::queue::Job;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::ids::{RunId, Stage};
 use crate::notice::{Event, Notice, Trouble};
 use crate::replication::notify;
@@ -43,13 +43,11 @@ pub(super) async fn late(worker: &Worker, since: &RunId, trouble: Trouble) {
 
 /// What there is to tell of a run that ended with this stage.
 pub(super) fn ending(of: &str, stage: Stage, result: &Result<()>) -> Option<Notice> {
-    let event = match result {
-        Ok(()) if stage == Stage::Notification => return None,
-        Ok(()) => Event::Succeeded,
-        Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Cancelled) => {
-            Event::Interrupted
-        }
-        Err(_) => Event::Failed,
+    let event = match Status::of(result) {
+        Status::Succeeded if stage == Stage::Notification => return None,
+        Status::Succeeded => Event::Succeeded,
+        Status::Interrupted => Event::Interrupted,
+        Status::Failed | Status::Running => Event::Failed,
     };
     let trouble = result.as_ref().err().map(Trouble::from);
     Some(Notice { trouble, ..notice(event, of, stage) })
@@ -68,21 +66,17 @@ async fn have_told(worker: &Worker, run: &RunId, origin: Origin, notice: Notice)
 /// Tells all that were not told yet; gives those who are told by now.
 pub(super) async fn tell(jobs: &Jobs, run: &RunId, notice: &Notice) -> (Vec<String>, Result<()>) {
     let open = async { Ledger::open_existing(&jobs.warehouse()?).await };
-    let ledger = match tokio::time::timeout(LEDGER_LIMIT, open).await {
-        Ok(Ok(ledger)) => ledger,
-        Ok(Err(error)) => {
-            tracing::debug!(error.message = %error, "the ledger cannot be asked for what is to be told");
-            None
-        }
-        Err(_) => None,
-    };
+    let ledger = in_time(LEDGER_LIMIT, open).await.unwrap_or_else(|error| {
+        tracing::debug!(error.message = %error, "the ledger cannot be asked for what is to be told");
+        None
+    });
     notify::tell(&jobs.config, run, notice, ledger.as_ref()).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Error, ErrorKind};
 
     fn event(stage: Stage, end: Option<ErrorKind>) -> Option<Event> {
         let result = end.map_or(Ok(()), |kind| Err(Error::new(kind, "as the test says")));

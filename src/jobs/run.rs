@@ -10,7 +10,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Jobs, Stages};
-use crate::adapters::ledger::{Ledger, Recorder, Status};
+use crate::adapters::ledger::{Ledger, Recorder, Status, in_time};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -122,11 +122,7 @@ where
 {
     let tries = if stop.is_cancelled() { 1 } else { CLOSE_TRIES };
     for attempt in 1..=tries {
-        let error = match tokio::time::timeout(CLOSE_LIMIT, write()).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => Error::new(ErrorKind::Timeout, "the warehouse does not answer"),
-        };
+        let Err(error) = in_time(CLOSE_LIMIT, write()).await else { return };
         if attempt == tries {
             tracing::error!(
                 error.kind = error.kind().name(),

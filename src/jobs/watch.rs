@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::queued::Worker;
 use super::{announce, recovery};
-use crate::adapters::ledger::Ledger;
+use crate::adapters::ledger::{Ledger, in_time};
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::ids::RunId;
 use crate::notice::Trouble;
 
@@ -22,9 +22,7 @@ pub(super) async fn keep(worker: &Worker, stop: &CancellationToken) {
     let mut watch = Watch { worker, ledger: None, good: Good::unknown(clock::now()), said: None };
     let looking = async {
         loop {
-            let look = tokio::time::timeout(LOOK_LIMIT, watch.look()).await;
-            let is_over = |_| Error::new(ErrorKind::Timeout, "the warehouse does not answer");
-            if let Err(error) = look.map_err(is_over).flatten() {
+            if let Err(error) = in_time(LOOK_LIMIT, watch.look()).await {
                 // The warehouse may be away for a while; its jobs say so louder.
                 tracing::debug!(error.message = %error, "cannot look for runs that were left open");
                 watch.ledger = None;

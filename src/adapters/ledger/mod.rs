@@ -24,5 +24,5 @@ pub use recorder::Recorder;
 pub use runs::{Origin, RunRow, Status};
 pub use schedules::ScheduleEntry;
 pub use source_columns::source_columns_of;
-pub use store::{Disposition, Ledger};
+pub use store::{Disposition, Ledger, in_time};
 pub use written::Written;

@@ -1,5 +1,8 @@
 //! The ledger's connection, its migrations and what was adopted.
 
+use std::future::Future;
+use std::time::Duration;
+
 use sqlx::migrate::Migrator;
 use tokio::sync::Mutex;
 
@@ -34,6 +37,16 @@ impl Disposition {
 pub struct Ledger {
     database: Database,
     session: Mutex<Session>,
+}
+
+/// Asks the ledger, or tells it something, and waits no longer than that.
+///
+/// # Errors
+/// Those of the question; the warehouse does not answer in time.
+pub async fn in_time<T>(limit: Duration, asking: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, asking)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the warehouse does not answer")))
 }
 
 impl Ledger {

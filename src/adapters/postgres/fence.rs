@@ -81,21 +81,23 @@ impl Fence {
     }
 }
 
-async fn take(session: &mut Session, key: i64) -> Result<bool> {
+/// Takes an advisory lock of the warehouse, where nobody has it.
+pub(super) async fn take(session: &mut Session, key: i64) -> Result<bool> {
     sqlx::query_scalar(include_str!("../../../sql/catalog/lock_take.sql"))
         .bind(key)
         .fetch_one(session.raw())
         .await
-        .map_err(|error| failed("cannot take an advisory lock of the warehouse", error))
+        .map_err(|error| failed("cannot take the lock on the warehouse", error))
 }
 
-async fn give_back(session: &mut Session, key: i64) -> Result<()> {
+/// Gives it back.
+pub(super) async fn give_back(session: &mut Session, key: i64) -> Result<()> {
     sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
         .bind(key)
         .fetch_one(session.raw())
         .await
         .map(|_| ())
-        .map_err(|error| failed("cannot free an advisory lock of the warehouse", error))
+        .map_err(|error| failed("cannot free the lock on the warehouse", error))
 }
 
 async fn end_writers(holder: &mut Session, writers: i64) -> Result<()> {

@@ -13,7 +13,7 @@ use sqlx::Connection;
 use tokio::time::Instant;
 
 use super::failure::failed;
-use super::fence::Fence;
+use super::fence::{Fence, give_back, take};
 use super::ident::literal;
 use super::{Database, Session};
 use crate::clock;
@@ -67,7 +67,7 @@ impl WarehouseLock {
         session.execute(include_str!("../../../sql/catalog/lock_keepalive.sql")).await?;
         let deadline = wait.map(|wait| Instant::now() + wait);
         let mut say_at = Instant::now();
-        while !try_lock(&mut session, key).await? {
+        while !take(&mut session, key).await? {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(busy(key, holder_of(&mut session, key).await?));
             }
@@ -111,21 +111,11 @@ impl WarehouseLock {
             // The next holder tries again.
             tracing::debug!(error.message = %error, "the sessions of this job could not be ended");
         }
-        let unlock = sqlx::query_scalar::<_, bool>("select pg_advisory_unlock($1)")
-            .bind(self.key)
-            .fetch_one(self.session.raw());
+        let unlock = give_back(&mut self.session, self.key);
         // Where that fails, the connection is closed, and the server frees the lock with it.
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, unlock).await;
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, self.session.close()).await;
     }
-}
-
-async fn try_lock(session: &mut Session, key: i64) -> Result<bool> {
-    sqlx::query_scalar(include_str!("../../../sql/catalog/lock_take.sql"))
-        .bind(key)
-        .fetch_one(session.raw())
-        .await
-        .map_err(|error| failed("cannot take the lock on the warehouse", error))
 }
 
 async fn holder_of(session: &mut Session, key: i64) -> Result<Option<String>> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::flow::{self, Other};
 use super::super::run::take;
-use super::{in_time, ledger};
-use crate::adapters::ledger::{Ledger, Origin};
+use super::{LEDGER_LIMIT, ledger};
+use crate::adapters::ledger::{Ledger, Origin, in_time};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::{JobStatus, QueuedJob, Queues, host_name};
 use crate::config::Config;
@@ -22,7 +22,7 @@ const MINUTE: &str = "%Y-%m-%d %H:%MZ";
 pub(in crate::jobs) async fn refuse_beside(config: &Config, stage: Stage) -> Result<()> {
     let busy = match on_queues(&Queues::open(&config.queue).await?, stage).await? {
         Some(busy) => Some(busy),
-        None => in_time(in_warehouse(config, stage)).await.unwrap_or_else(|error| {
+        None => in_time(LEDGER_LIMIT, in_warehouse(config, stage)).await.unwrap_or_else(|error| {
             tracing::debug!(error.message = %error, "cannot see whether a command is at work");
             None
         }),

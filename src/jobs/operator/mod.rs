@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use acting::{Changed, Retried, cancel, pause, remove, resume, retry};
 pub(super) use beside::refuse_beside;
 
-use crate::adapters::ledger::{Attempt, Ledger, Origin, RunHistory};
+use crate::adapters::ledger::{Attempt, Ledger, Origin, RunHistory, in_time};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::{JobStatus, QueuedJob, Queues};
 use crate::clock;
@@ -231,7 +231,7 @@ pub async fn show(config: &Config, id: &str) -> Result<Shown> {
         let Some(ledger) = ledger(config).await? else { return Ok((None, Vec::new())) };
         Ok((ledger.history_of(run).await?, ledger.attempts_of(&[run.as_str()]).await?))
     };
-    let (told, ledger_error) = match in_time(told).await {
+    let (told, ledger_error) = match in_time(LEDGER_LIMIT, told).await {
         Ok(told) => (told, None),
         Err(error) => ((None, Vec::new()), Some(error.to_string())),
     };
@@ -242,7 +242,7 @@ pub async fn show(config: &Config, id: &str) -> Result<Shown> {
 }
 
 async fn attempts_of(config: &Config, runs: &[&str]) -> Result<Vec<Attempt>> {
-    in_time(async {
+    in_time(LEDGER_LIMIT, async {
         match ledger(config).await? {
             Some(ledger) => ledger.attempts_of(runs).await,
             None => Ok(Vec::new()),
@@ -264,13 +264,7 @@ pub(super) async fn is_in_ledger(config: &Config, run: &RunId) -> bool {
             None => Ok(None),
         }
     };
-    in_time(asking).await.is_ok_and(|status| status.is_some())
-}
-
-async fn in_time<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(LEDGER_LIMIT, asking)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the warehouse does not answer")))
+    in_time(LEDGER_LIMIT, asking).await.is_ok_and(|status| status.is_some())
 }
 
 /// The jobs of all queues.

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 
-use crate::adapters::ledger::{Ledger, ScheduleEntry};
+use crate::adapters::ledger::{Ledger, ScheduleEntry, in_time};
 use crate::adapters::postgres::Database;
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::events;
 use crate::ids::{RunId, Stage};
 
@@ -62,7 +62,7 @@ impl<'a> Book<'a> {
 
     /// Asks over a session of its own: between two ticks is a day.
     async fn ask<T>(&self, question: impl AsyncFnOnce(&Ledger) -> Result<T>) -> Option<T> {
-        in_time(async {
+        in_time(LIMIT, async {
             match Ledger::open_existing(self.database).await? {
                 Some(ledger) => question(&ledger).await.map(Some),
                 // The first night makes it.
@@ -77,12 +77,6 @@ impl<'a> Book<'a> {
     }
 }
 
-async fn in_time<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(LIMIT, asking)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the warehouse does not answer")))
-}
-
 /// Forgets the schedules of these stages, which are no more set: should one come back, it makes up for nothing.
 pub(super) async fn forget(database: &Database, stages: &[Stage]) {
     let forgetting = async {
@@ -92,7 +86,7 @@ pub(super) async fn forget(database: &Database, stages: &[Stage]) {
         }
         Ok(())
     };
-    if let Err(error) = in_time(forgetting).await {
+    if let Err(error) = in_time(LIMIT, forgetting).await {
         tracing::debug!(error.message = %error, "schedules that are no more set stay in the ledger");
     }
 }

@@ -14,7 +14,7 @@ use futures::future::join_all;
 
 use super::several::one_error;
 use crate::adapters::http::webhook::Webhooks;
-use crate::adapters::ledger::{Ledger, Recorder, RunAccount};
+use crate::adapters::ledger::{Ledger, Recorder, RunAccount, in_time};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -121,11 +121,9 @@ async fn account(ledger: Option<&Ledger>, run: &RunId) -> Option<RunAccount> {
 
 /// What the ledger answers; nothing where it does not.
 async fn ask<T>(what: &str, question: impl Future<Output = Result<T>>) -> Option<T> {
-    let answer = tokio::time::timeout(LEDGER_LIMIT, question).await;
-    let error = match answer {
-        Ok(Ok(answer)) => return Some(answer),
-        Ok(Err(error)) => error,
-        Err(_) => Error::new(ErrorKind::Timeout, "the warehouse does not answer"),
+    let error = match in_time(LEDGER_LIMIT, question).await {
+        Ok(answer) => return Some(answer),
+        Err(error) => error,
     };
     tracing::warn!(
         error.kind = error.kind().name(),
