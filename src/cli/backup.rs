@@ -147,6 +147,7 @@ fn told(fetched: &Fetched) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::examples_that_parse;
     use chrono::DateTime;
 
     #[test]
@@ -196,14 +197,7 @@ mod tests {
             #[command(flatten)]
             _arguments: Arguments,
         }
-        let mut examples = 0;
-        for help in [PUSH_EXAMPLES, LIST_EXAMPLES, FETCH_EXAMPLES] {
-            for line in help.lines().filter(|line| line.contains("nightferry backup")) {
-                let words = line.split("nightferry ").nth(1).unwrap().split('|').next().unwrap();
-                assert!(Only::try_parse_from(words.split_whitespace()).is_ok(), "{line}");
-                examples += 1;
-            }
-        }
-        assert_eq!(examples, 7);
+        let helps = [PUSH_EXAMPLES, LIST_EXAMPLES, FETCH_EXAMPLES];
+        assert_eq!(examples_that_parse::<Only>(&helps, "backup"), 7);
     }
 }

@@ -187,6 +187,18 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    /// Counts the lines of these texts that call `nightferry <command>`; each must parse as `P`.
+    pub(super) fn examples_that_parse<P: Parser>(helps: &[&str], command: &str) -> usize {
+        let call = format!("nightferry {command}");
+        let lines = helps.iter().flat_map(|help| help.lines()).filter(|line| line.contains(&call));
+        lines
+            .inspect(|line| {
+                let words = line.split("nightferry ").nth(1).unwrap().split('|').next().unwrap();
+                assert!(P::try_parse_from(words.split_whitespace()).is_ok(), "{line}");
+            })
+            .count()
+    }
+
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();

@@ -170,6 +170,10 @@ async fn a_missed_night_is_made_up_for_once_where_that_is_asked_for(chain: Chain
 }
 
 async fn a_missed_night_is_left_out_unless_asked_for(chain: Chain) {
+    is_left_out(chain).await;
+}
+
+async fn is_left_out(chain: Chain) {
     let (chain, tick, ledger) = missed_an_hour_ago(chain).await;
     let worker = chain.worker();
     entry(&ledger, "the night to be left out", |entry| entry.last_tick == Some(tick)).await;
@@ -179,12 +183,7 @@ async fn a_missed_night_is_left_out_unless_asked_for(chain: Chain) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missed_night_is_not_made_up_for_after_its_grace() {
-    let chain = Chain::on_a_file().await.with("SCHEDULE_MISSED", "run").with("SCHEDULE_GRACE", "30m");
-    let (chain, tick, ledger) = missed_an_hour_ago(chain).await;
-    let worker = chain.worker();
-    entry(&ledger, "the night to be left out", |entry| entry.last_tick == Some(tick)).await;
-    worker.stop().await;
-    assert!(chain.queues().await.jobs(Full).await.unwrap().is_empty());
+    is_left_out(Chain::on_a_file().await.with("SCHEDULE_MISSED", "run").with("SCHEDULE_GRACE", "30m")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

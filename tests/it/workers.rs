@@ -103,15 +103,20 @@ async fn a_stage_that_ended_before_its_worker_was_killed_is_not_run_again() {
     join_all([true, false].map(only_hands_over)).await;
 }
 
-/// A worker is killed at a place, and the next one starts: the night is closed, and nothing of it is run again.
-async fn is_failed_at_start_after(place: Place) -> Duration {
-    let crew = Crew::on_redis().await;
+/// A night whose only worker was killed when it had come to this place.
+async fn killed_at(crew: &Crew, place: Place) -> RunId {
     let mut gate = crew.hold(place).await;
     let night = crew.night().await;
     let mut killed = crew.worker();
     gate.reached().await;
     killed.kill();
-    drop(gate);
+    night
+}
+
+/// A worker is killed at a place, and the next one starts: the night is closed, and nothing of it is run again.
+async fn is_failed_at_start_after(place: Place) -> Duration {
+    let crew = Crew::on_redis().await;
+    let night = killed_at(&crew, place).await;
     let start = Instant::now();
     let mut next = crew.worker();
     assert_eq!(crew.ended(&night).await, "interrupted|interrupted");
@@ -206,12 +211,7 @@ async fn a_worker_that_is_asked_to_stop_while_nobody_answers_it_ends_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_on_a_file_that_is_killed_goes_on_when_it_starts_again() {
     let crew = Crew::on_a_file().await.with("ON_INTERRUPTED", "resume");
-    let mut gate = crew.hold(Place::CopyOfUsers).await;
-    let night = crew.night().await;
-    let mut killed = crew.worker();
-    gate.reached().await;
-    killed.kill();
-    drop(gate);
+    let night = killed_at(&crew, Place::CopyOfUsers).await;
     let start = Instant::now();
     let next = crew.worker();
     let noticed = interrupted(&crew, &night, Stage::FullReplication, start).await;
@@ -522,12 +522,7 @@ async fn workers_that_are_idle_or_wait_for_the_warehouse_stop_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_refused_between_two_stages_of_a_night_that_is_open() {
     let crew = Crew::on_redis().await.with("ON_INTERRUPTED", "resume");
-    let mut gate = crew.hold(Place::CopyOfAnswers).await;
-    let night = crew.night().await;
-    let mut killed = crew.worker();
-    gate.reached().await;
-    killed.kill();
-    drop(gate);
+    let night = killed_at(&crew, Place::CopyOfAnswers).await;
     // Nobody holds the warehouse, and the night is to go on.
     let mut command = crew.process(&["run", "full-replication"], &[]);
     assert!(!command.ends().await.success());

@@ -144,6 +144,7 @@ Examples:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::examples_that_parse;
 
     #[test]
     fn the_examples_of_each_command_parse() {
@@ -153,15 +154,8 @@ mod tests {
             #[command(flatten)]
             _arguments: Arguments,
         }
-        let mut examples = 0;
-        for help in [STATS, FAILED, SHOW, RETRY, CANCEL, REMOVE, PAUSE, RESUME] {
-            for line in help.lines().filter(|line| line.contains("nightferry queue")) {
-                let words = line.split("nightferry ").nth(1).unwrap().split('|').next().unwrap();
-                assert!(Only::try_parse_from(words.split_whitespace()).is_ok(), "{line}");
-                examples += 1;
-            }
-        }
-        assert_eq!(examples, 13);
+        let helps = [STATS, FAILED, SHOW, RETRY, CANCEL, REMOVE, PAUSE, RESUME];
+        assert_eq!(examples_that_parse::<Only>(&helps, "queue"), 13);
         assert!(Only::try_parse_from(["queue", "pause", "event"]).is_ok(), "events have a queue, too");
         assert!(Only::try_parse_from(["queue", "pause", "night"]).is_err());
     }
