@@ -5,7 +5,7 @@
 //! 2. orchestration: `jobs`;
 //! 3. capabilities, which know no sibling: `replication`, `vault`;
 //! 4. adapters, one outside thing each: `adapters`;
-//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `notice`, `clock`, `telemetry`.
+//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `notice`, `outcome`, `clock`, `format`, `telemetry`.
 
 pub mod adapters;
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod format;
 pub mod ids;
 pub mod jobs;
 pub mod notice;

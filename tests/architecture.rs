@@ -16,7 +16,7 @@ const RINGS: [&[&str]; 5] = [
     &["jobs"],
     &["replication", "vault", "wal", "cluster"],
     &["adapters"],
-    &["config", "error", "events", "ids", "clock", "telemetry", "outcome", "notice"],
+    &["config", "error", "events", "ids", "clock", "telemetry", "outcome", "notice", "format", "timeline"],
 ];
 
 /// The one sideways import of the entrances: the command line starts the web process and prints reports.

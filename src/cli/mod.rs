@@ -6,7 +6,6 @@
 mod adopt;
 mod backup;
 mod check;
-mod format;
 mod generations;
 mod plan;
 mod queue;
@@ -32,6 +31,7 @@ use clap::{Parser, Subcommand};
 
 use crate::adapters::reporting;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format;
 use crate::telemetry;
 use settings::Settings;
 

@@ -1,11 +1,12 @@
-//! How numbers and tables look on the terminal. No colours, no frames: the text goes into mails and tickets too.
+//! How numbers, times and tables are written for people. No colours, no frames: the text goes into mails and tickets too.
 
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
 /// `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -19,7 +20,8 @@ pub(super) fn count(number: u64) -> String {
 
 /// `812 B`, `4.2 kB`, `1.1 GB`: powers of a thousand, as disks are sold.
 #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-pub(super) fn bytes(number: u64) -> String {
+#[must_use]
+pub fn bytes(number: u64) -> String {
     let mut amount = number as f64;
     let mut unit = "B";
     for larger in ["kB", "MB", "GB", "TB"] {
@@ -34,7 +36,8 @@ pub(super) fn bytes(number: u64) -> String {
 }
 
 /// Seconds with what matters behind the point; minutes and hours from a minute on.
-pub(super) fn duration(time: Duration) -> String {
+#[must_use]
+pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..60 => format!("{:.2} s", time.as_secs_f64()),
@@ -44,17 +47,20 @@ pub(super) fn duration(time: Duration) -> String {
 }
 
 /// `1 table`, `7 tables`, `1 index`, `2 indexes`.
-pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
+#[must_use]
+pub fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number as u64), if number == 1 { one } else { many })
 }
 
 /// `  subject: text`, a line.
-pub(super) fn item(subject: &str, text: &str) -> String {
+#[must_use]
+pub fn item(subject: &str, text: &str) -> String {
     format!("  {subject}: {text}\n")
 }
 
 /// A table, indented by two; the columns in `numbers` are aligned to the right.
-pub(super) fn table<const N: usize>(
+#[must_use]
+pub fn table<const N: usize>(
     heading: [&str; N],
     numbers: &[usize],
     rows: impl IntoIterator<Item = [String; N]>,
