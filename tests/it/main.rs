@@ -30,6 +30,7 @@ mod interrupted;
 mod kept_tables;
 mod killed;
 mod leaning;
+mod ledger;
 mod mail;
 mod moved;
 mod night;
