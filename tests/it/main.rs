@@ -21,6 +21,7 @@ mod dependents;
 mod downloads;
 mod drift;
 mod enrichment;
+mod events;
 mod fence;
 mod foreign_keys;
 mod full;
