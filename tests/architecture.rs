@@ -23,7 +23,7 @@ const RINGS: [&[&str]; 5] = [
 const ENTRANCES_OF_THE_COMMAND_LINE: [&str; 2] = ["web", "report"];
 
 /// Libraries that one folder hides from all others, each with those that begin with its name: `apalis`, `apalis_core`.
-const VENDORS: [(&str, &str); 11] = [
+const VENDORS: [(&str, &str); 14] = [
     ("apalis", "src/adapters/queue/"),
     ("redis", "src/adapters/queue/"),
     ("reqwest", "src/adapters/http"),
@@ -34,6 +34,9 @@ const VENDORS: [(&str, &str); 11] = [
     ("actix_web", "src/web/"),
     ("clap", "src/cli/"),
     ("dotenvy", "src/config/"),
+    ("aho_corasick", "src/report/"),
+    ("memchr", "src/report/"),
+    ("flate2", "src/report/"),
     ("tracing_bunyan_formatter", "src/telemetry"),
 ];
 

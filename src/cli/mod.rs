@@ -7,6 +7,7 @@ mod adopt;
 mod backup;
 mod check;
 mod generations;
+mod logs;
 mod plan;
 mod queue;
 mod restart;
@@ -55,7 +56,8 @@ Examples:
   nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
   nightferry restart full-replication     Put a stage on its queue again
-  nightferry queue failed                 Which jobs failed, and why?";
+  nightferry queue failed                 Which jobs failed, and why?
+  nightferry logs worker.log              Where did the night's time go?";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -72,6 +74,7 @@ enum Command {
     Backup(backup::Arguments),
     Queue(queue::Arguments),
     Schema(schema::Arguments),
+    Logs(logs::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -131,6 +134,7 @@ impl Command {
             Self::Backup(arguments) => backup::run(arguments, settings).await,
             Self::Queue(arguments) => queue::run(arguments, settings).await,
             Self::Schema(arguments) => schema::run(arguments, settings).await,
+            Self::Logs(arguments) => logs::run(arguments),
         }
     }
 
