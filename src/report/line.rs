@@ -174,11 +174,12 @@ fn prefix(line: &[u8]) -> Prefix<'_> {
         moment::at_start(line).map_or((None, 0), |(moment, length)| (Some(moment), length));
     let mut rest = line[length..].trim_ascii_start();
     let mut source: &[u8] = b"";
-    if moment.is_some() && rest.first() == Some(&b'[') {
-        if let Some(end) = memchr::memchr(b']', rest) {
-            source = &rest[..=end];
-            rest = rest[end + 1..].trim_ascii_start();
-        }
+    if moment.is_some()
+        && rest.first() == Some(&b'[')
+        && let Some(end) = memchr::memchr(b']', rest)
+    {
+        source = &rest[..=end];
+        rest = rest[end + 1..].trim_ascii_start();
     }
     Prefix { moment, source, rest: rest.trim_ascii_end() }
 }
