@@ -118,8 +118,8 @@ select
     tables.treatment,
     tables.rows_written,
     tables.bytes,
-    make_interval(secs => tables.duration_ms / 1000.0) as duration,
-    coalesce(tables.started_at, stages.started_at) as started_at
+    coalesce(tables.started_at, stages.started_at) as started_at,
+    make_interval(secs => tables.duration_ms / 1000.0) as duration
 from nightferry.tables
 join nightferry.stages using (run_id, stage, attempt);
 
