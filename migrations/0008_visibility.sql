@@ -21,6 +21,7 @@ alter table nightferry.tables
     add column started_at timestamptz;
 
 create index tables_by_name on nightferry.tables (schema_name, table_name);
+create index tables_of_other_stages on nightferry.tables (schema_name, table_name) where stage <> 'full-replication';
 create index runs_by_start on nightferry.runs (started_at);
 
 -- How far a step is that moves bytes which no server counts: a download, a push.

@@ -68,6 +68,22 @@ async fn what_was_built_is_in_the_ledger_with_its_time_and_its_connection() {
 }
 
 #[tokio::test]
+async fn what_was_built_is_forgotten_after_a_quarter_and_the_tables_are_not() {
+    let (night, _) = two_nights().await;
+    let first = "(select run_id from nightferry.runs order by started_at limit 1)";
+    let aged =
+        format!("update nightferry.runs set started_at = now() - interval '91 days' where run_id = {first}");
+    let left = format!(
+        "select (select count(*) > 0 from nightferry.objects where run_id = {first}), (select count(*) from nightferry.tables where run_id = {first})"
+    );
+    assert_eq!(night.warehouse.one(&left).await, "t|3");
+    night.warehouse.execute(&aged).await;
+    night.run(Stage::Notification, &SETTINGS).await;
+    assert_eq!(night.warehouse.one(&left).await, "f|3");
+    assert_eq!(night.warehouse.one("select count(distinct run_id) from nightferry.objects").await, "1");
+}
+
+#[tokio::test]
 async fn analysts_read_the_views_and_see_how_old_each_table_is() {
     let (night, _) = two_nights().await;
     night.warehouse.execute("grant usage on schema nightferry to pg_monitor").await;
