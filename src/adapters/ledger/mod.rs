@@ -7,6 +7,7 @@ mod deliveries;
 mod generations;
 mod history;
 mod increments;
+mod overview;
 mod recorder;
 mod runs;
 mod schedules;
@@ -20,6 +21,9 @@ pub use content::{ContentTable, record_content_table};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use history::{Attempt, RunHistory};
 pub use increments::{OpenBound, Progress, claim, record_progress};
+pub use overview::{
+    AttemptLine, DoneNight, Expected, LastSuccess, LedgerState, LedgerView, RunLine, StepLine, Work,
+};
 pub use recorder::Recorder;
 pub use runs::{Origin, RunRow, Status};
 pub use schedules::ScheduleEntry;
