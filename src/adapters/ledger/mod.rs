@@ -4,6 +4,7 @@ mod accounts;
 mod backups;
 mod content;
 mod deliveries;
+mod earlier;
 mod generations;
 mod history;
 mod increments;
@@ -13,20 +14,21 @@ mod runs;
 mod schedules;
 mod source_columns;
 mod store;
+mod story;
 mod written;
 
 pub use accounts::{Failure, RunAccount, StageAccount};
 pub use backups::{PushedBackup, SourceBackup};
 pub use content::{ContentTable, record_content_table};
+pub use earlier::{DoneNight, Expected, Work};
 pub use generations::{Birth, Generation, ObjectRow, StoredSchema};
 pub use history::{Attempt, RunHistory};
 pub use increments::{OpenBound, Progress, claim, record_progress};
-pub use overview::{
-    AttemptLine, DoneNight, Expected, LastSuccess, LedgerState, LedgerView, RunLine, StepLine, Work,
-};
+pub use overview::{AttemptLine, LastSuccess, LedgerState, LedgerView, RunLine, StepLine};
 pub use recorder::Recorder;
 pub use runs::{Origin, RunRow, Status};
 pub use schedules::ScheduleEntry;
 pub use source_columns::source_columns_of;
 pub use store::{Disposition, Ledger, in_time};
+pub use story::{ObjectLine, SkippedLine, TableLine};
 pub use written::Written;

@@ -95,6 +95,18 @@ impl Overlook {
         .await
     }
 
+    /// The run of this name.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn run(&mut self, run: &str) -> Result<Option<RunLine>> {
+        self.asking(async |view| match view.state().await? {
+            LedgerState::Ready => view.run(run).await,
+            LedgerState::Missing | LedgerState::Older => Ok(None),
+        })
+        .await
+    }
+
     async fn warehouse(&mut self, at: DateTime<Utc>) -> Result<Overview> {
         self.asking(async |view| Look { view, at }.overview().await).await
     }

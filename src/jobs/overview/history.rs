@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::gather::Overlook;
-use super::{AttemptLine, LedgerState, RunLine};
+use super::{AttemptLine, LedgerState, RunLine, StepLine};
+use crate::adapters::ledger::{ObjectLine, SkippedLine, TableLine};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The last runs, the youngest first.
 #[derive(Debug, Clone, Serialize)]
@@ -65,4 +66,60 @@ impl HistoryRun {
 /// The warehouse cannot be reached.
 pub async fn history(config: &Config, limit: u32) -> Result<History> {
     Overlook::new(config)?.history(limit).await
+}
+
+/// All that there is to tell of one run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Story {
+    /// The run.
+    #[serde(flatten)]
+    pub run: HistoryRun,
+    /// Its attempts of stages, with their steps.
+    pub stages: Vec<StageStory>,
+    /// The tables that took longest.
+    pub slowest_tables: Vec<TableLine>,
+    /// The indexes and constraints that took longest.
+    pub slowest_objects: Vec<ObjectLine>,
+    /// What was left out.
+    pub left_out: Vec<SkippedLine>,
+}
+
+/// One attempt of a stage, with its steps.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageStory {
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptLine,
+    /// Its steps.
+    pub steps: Vec<StepLine>,
+}
+
+/// What there is to tell of a run, with the `top` tables and indexes that took longest.
+///
+/// # Errors
+/// There is no such run, or the warehouse cannot be reached.
+pub async fn story(config: &Config, run: &str, top: u32) -> Result<Story> {
+    Overlook::new(config)?
+        .asking(async |view| {
+            if let Some(sentence) = view.state().await?.sentence() {
+                return Err(Error::new(ErrorKind::Configuration, sentence));
+            }
+            let line = view.run(run).await?.ok_or_else(|| {
+                Error::new(ErrorKind::Configuration, format!("there is no run {run:?} in the ledger"))
+                    .hint("nightferry history lists the last ones")
+            })?;
+            let attempts = view.attempts(&[run]).await?;
+            let mut stages = Vec::new();
+            for attempt in &attempts {
+                stages.push(StageStory { steps: view.steps(attempt).await?, attempt: attempt.clone() });
+            }
+            Ok(Story {
+                run: HistoryRun::of(line, &attempts),
+                stages,
+                slowest_tables: view.slowest_tables(run, top).await?,
+                slowest_objects: view.slowest_objects(run, top).await?,
+                left_out: view.left_out(run).await?,
+            })
+        })
+        .await
 }

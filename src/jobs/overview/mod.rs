@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use eta::Eta;
 pub use gather::{Overlook, now};
-pub use history::{History, HistoryRun, history};
+pub use history::{History, HistoryRun, StageStory, Story, history, story};
 pub use statement::What;
 pub use under_way::UnderWay;
 
