@@ -8,6 +8,7 @@ mod deliveries;
 mod generations;
 mod history;
 mod increments;
+mod objects;
 mod recorder;
 mod runs;
 mod schedules;

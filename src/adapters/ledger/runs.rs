@@ -191,7 +191,10 @@ impl Ledger {
             "with open as (
                 update nightferry.steps set status = $4, ended_at = clock_timestamp()
                 where run_id = $1 and stage = $2 and attempt = $3 and status = 'running')
-             update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7
+             update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7,
+                (tables_written, rows_written, bytes_written) = (
+                    select count(*), coalesce(sum(tables.rows_written), 0), coalesce(sum(tables.bytes), 0) from nightferry.tables
+                    where tables.run_id = $1 and tables.stage = $2 and tables.attempt = $3)
              where run_id = $1 and stage = $2 and attempt = $3",
         )
         .bind(run.as_str())
@@ -247,12 +250,20 @@ impl Ledger {
         Ok(night.map(|(run, at)| (RunId::from(run), at)))
     }
 
-    pub(super) async fn write_table(&self, key: (&RunId, Stage, i32), table: &TableOutcome) -> Result<()> {
+    pub(super) async fn write_table(
+        &self,
+        key: (&RunId, Stage, i32),
+        table: &TableOutcome,
+        connection: Option<&str>,
+    ) -> Result<()> {
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         sqlx::query(
-            "insert into nightferry.tables values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "insert into nightferry.tables
+                (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms, connection, started_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() - make_interval(secs => $9 / 1000.0))
              on conflict (run_id, stage, attempt, schema_name, table_name)
-             do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms",
+             do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms,
+                connection = excluded.connection, started_at = excluded.started_at",
         )
         .bind(key.0.as_str())
         .bind(key.1.name())
@@ -263,6 +274,7 @@ impl Ledger {
         .bind(whole(table.rows))
         .bind(whole(table.bytes))
         .bind(whole(crate::outcome::millis(table.duration)))
+        .bind(connection)
         .execute(self.session().await?.raw())
         .await
         .map(|_| ())
