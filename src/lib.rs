@@ -5,7 +5,7 @@
 //! 2. orchestration: `jobs`;
 //! 3. capabilities, which know no sibling: `replication`, `vault`;
 //! 4. adapters, one outside thing each: `adapters`;
-//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `notice`, `outcome`, `clock`, `format`, `telemetry`.
+//! 5. foundation, plain values: `config`, `error`, `events`, `ids`, `notice`, `outcome`, `clock`, `format`, `telemetry`, `timeline`.
 
 pub mod adapters;
 pub mod cli;
@@ -20,5 +20,6 @@ pub mod notice;
 pub mod outcome;
 pub mod replication;
 pub mod telemetry;
+pub mod timeline;
 pub mod vault;
 pub mod web;
