@@ -41,8 +41,8 @@ impl Web {
 
 impl Access {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let token = reader.parse("WEB_TOKEN", None, |text| token(text).map(Some));
-        let operator_token = reader.parse("WEB_OPERATOR_TOKEN", None, |text| token(text).map(Some));
+        let token = reader.parse("WEB_TOKEN", None, |text| checked(text).map(Some));
+        let operator_token = reader.parse("WEB_OPERATOR_TOKEN", None, |text| checked(text).map(Some));
         if operator_token.is_some() && reader.text("WEB_TOKEN").is_none() {
             reader.problem("WEB_TOKEN", "not set, but WEB_OPERATOR_TOKEN is: who may act must be able to see");
         }
@@ -54,7 +54,7 @@ impl Access {
 }
 
 /// It travels in a header. Not quoted in what is wrong: it is a secret.
-fn token(text: &str) -> Result<Secret, String> {
+fn checked(text: &str) -> Result<Secret, String> {
     if text.chars().count() < SHORTEST {
         return Err(format!("shorter than {SHORTEST} characters: `openssl rand -hex 32` makes one"));
     }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::House;
 use super::door::Role;
 use crate::error::{Error, ErrorKind};
+use crate::timeline;
 
 /// How often a page is asked for again while a run is at work, in seconds.
 const REFRESH: u32 = 10;
@@ -81,7 +82,7 @@ pub(super) struct Style {
 impl Style {
     /// Made once, when the process starts.
     pub(super) fn new() -> Self {
-        let text = include_str!("style.css");
+        let text: &'static str = [include_str!("style.css"), timeline::STYLE].concat().leak();
         let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..9]);
         Self { path: format!("/style-{digest}.css").leak(), text }
     }
