@@ -13,7 +13,6 @@ use super::super::{House, shown};
 use super::{Guest, Pager, number, table};
 use crate::adapters::ledger::dashboard::{TableOrder, TableRow, TableSearch};
 use crate::error::Result;
-use crate::ids::TableName;
 
 /// Tables on a page.
 const TABLES: i64 = 50;
@@ -80,17 +79,11 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let page = number(&asked.page);
     let search = TableSearch { text: text.clone(), order, limit: TABLES, skip: (page - 1) * TABLES };
     let found = house.ledger.tables(&search).await?;
-    let names: Vec<TableName> =
-        found.iter().map(|row| TableName::new(&row.schema_name, &row.table_name)).collect();
-    let sparks = house.ledger.sparklines(&names).await?;
-    // The longer one, where a table was in two stages.
-    let mut lines: HashMap<(&str, &str), &[i64]> = HashMap::new();
-    for spark in &sparks {
-        let line = lines.entry((&spark.schema_name, &spark.table_name)).or_default();
-        if spark.rows.len() > line.len() {
-            *line = &spark.rows;
-        }
-    }
+    let sparks = house.ledger.sparklines(&found).await?;
+    let lines: HashMap<(&str, &str), &[i64]> = sparks
+        .iter()
+        .map(|spark| ((spark.schema_name.as_str(), spark.table_name.as_str()), spark.rows.as_slice()))
+        .collect();
     let row = |row: &TableRow| {
         let line = lines.get(&(row.schema_name.as_str(), row.table_name.as_str())).copied();
         Row::new(row, line.unwrap_or_default())

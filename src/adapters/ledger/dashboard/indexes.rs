@@ -68,7 +68,8 @@ impl LedgerReader {
                      order by duration_ms desc, schema_name, object_name limit $3 offset $4),
                  before as materialized (
                      select kind, schema_name, table_name, object_name, duration_ms
-                     from good join nightferry.objects using (run_id, stage, attempt) where nights_ago > 0)
+                     from good join nightferry.objects using (run_id, stage, attempt)
+                     where nights_ago > 0 and object_name = any (array(select object_name from latest)))
                  select latest.kind, latest.schema_name, latest.table_name, latest.object_name, latest.duration_ms,
                      percentile_cont(0.5) within group (order by before.duration_ms) as median_ms, latest.in_all as objects
                  from latest left join before using (kind, schema_name, table_name, object_name)

@@ -110,9 +110,8 @@ impl LedgerReader {
             sqlx::query_as(
                 "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
                  from nightferry.generations
-                 left join nightferry.stages
+                 left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
                      on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
-                 left join nightferry.source_backups using (run_id, stage, attempt)
                  where generations.state = 'live' order by stages.attempt desc limit 1",
             )
             .fetch_optional(session.raw())

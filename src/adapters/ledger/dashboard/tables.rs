@@ -13,6 +13,8 @@ pub struct TableRow {
     pub schema_name: String,
     /// The table.
     pub table_name: String,
+    /// The stage that writes it.
+    pub stage: String,
     /// How it was treated: `full`, `content`, or a mode of the incremental stage.
     pub treatment: String,
     /// Whether each night writes it whole; else `rows` and `bytes` are what the server's statistics say.
@@ -112,42 +114,34 @@ const GOOD: &str = "good as materialized (
     ) as counted
     where nights_ago <= 30)";
 
+/// By one look at some nights, and no join of tables to themselves: of what a `with` gives the server knows too little to join it well.
 const LIST: &str = "
-latest as materialized (
-    select tables.*, tables.stage <> 'incremental-replication' as is_whole
-    from good join nightferry.tables using (run_id, stage, attempt) where nights_ago = 0),
-week_ago as materialized (
-    select tables.* from good join nightferry.tables using (run_id, stage, attempt)
-    where nights_ago = 7 and stage <> 'incremental-replication'),
-month_ago as materialized (
-    select tables.* from good join nightferry.tables using (run_id, stage, attempt)
-    where nights_ago = 30 and stage <> 'incremental-replication'),
-added as materialized (
-    select schema_name, table_name,
-        (sum(rows_written) filter (where nights_ago < 7))::bigint as week,
-        (sum(rows_written) filter (where nights_ago < 30))::bigint as month
+looked as materialized (
+    select schema_name, table_name, nights_ago, stage, stage = 'incremental-replication' as is_added, treatment, rows_written, bytes
     from good join nightferry.tables using (run_id, stage, attempt)
-    where stage = 'incremental-replication' group by 1, 2),
+    where nights_ago in (0, 7, 30) or stage = 'incremental-replication'),
+gathered as materialized (
+    select schema_name, table_name, bool_or(is_added) as is_added,
+        coalesce(max(stage) filter (where nights_ago = 0 and is_added), max(stage) filter (where nights_ago = 0)) as stage,
+        coalesce(max(treatment) filter (where nights_ago = 0 and is_added), max(treatment) filter (where nights_ago = 0)) as treatment,
+        max(rows_written) filter (where nights_ago = 0 and not is_added) as rows,
+        max(bytes) filter (where nights_ago = 0 and not is_added) as bytes,
+        max(rows_written) filter (where nights_ago = 7 and not is_added) as week_ago,
+        max(rows_written) filter (where nights_ago = 30 and not is_added) as month_ago,
+        (sum(rows_written) filter (where nights_ago < 7 and is_added))::bigint as week_added,
+        (sum(rows_written) filter (where nights_ago < 30 and is_added))::bigint as month_added
+    from looked group by schema_name, table_name having bool_or(nights_ago = 0)),
 listed as materialized (
-    select latest.schema_name, latest.table_name, latest.treatment, true as is_whole,
-        latest.rows_written as rows, latest.bytes,
-        latest.rows_written - week_ago.rows_written as week, latest.rows_written - month_ago.rows_written as month
-    from latest
-    left join week_ago using (schema_name, table_name, stage)
-    left join month_ago using (schema_name, table_name, stage)
-    where latest.is_whole and not exists (
-        select from latest as other
-        where not other.is_whole
-          and (other.schema_name, other.table_name) = (latest.schema_name, latest.table_name))
-    union all
-    select latest.schema_name, latest.table_name, latest.treatment, false,
-        nullif(pg_class.reltuples, -1)::bigint, pg_class.relpages * current_setting('block_size')::bigint,
-        added.week, added.month
-    from latest
-    join added using (schema_name, table_name)
-    left join (pg_class join pg_namespace on pg_namespace.oid = pg_class.relnamespace)
-        on pg_namespace.nspname = latest.schema_name and pg_class.relname = latest.table_name
-    where not latest.is_whole)
+    select schema_name, table_name, stage, treatment, not is_added as is_whole,
+        case when is_added then statistics.rows else gathered.rows end as rows,
+        case when is_added then statistics.bytes else gathered.bytes end as bytes,
+        case when is_added then week_added else gathered.rows - week_ago end as week,
+        case when is_added then month_added else gathered.rows - month_ago end as month
+    from gathered
+    left join lateral (
+        select nullif(pg_class.reltuples, -1)::bigint as rows, pg_class.relpages * current_setting('block_size')::bigint as bytes
+        from pg_class join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+        where is_added and pg_namespace.nspname = schema_name and pg_class.relname = table_name) as statistics on true)
 select *, count(*) over () as tables from listed
 where $1 = '' or position(lower($1) in lower(schema_name || '.' || table_name)) > 0";
 
@@ -174,26 +168,27 @@ impl LedgerReader {
     ///
     /// # Errors
     /// Those of [`LedgerReader::tables`].
-    pub async fn sparklines(&self, tables: &[TableName]) -> Result<Vec<Sparkline>> {
-        let (schemas, names): (Vec<_>, Vec<_>) =
-            tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
+    pub async fn sparklines(&self, tables: &[TableRow]) -> Result<Vec<Sparkline>> {
+        let column =
+            |of: fn(&TableRow) -> &str| -> Vec<&str> { tables.iter().map(of).collect() };
         self.ask(async |session| {
             // By the primary key, a row each: their whole history would be four hundred nights.
             let sql = format!(
                 "with {GOOD}
                  select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
-                 from unnest($1::text[], $2::text[]) as wanted (schema_name, table_name)
-                 cross join good
+                 from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
+                 join good using (stage)
                  cross join lateral (
                      select rows_written from nightferry.tables
                      where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
                        and (schema_name, table_name) = (wanted.schema_name, wanted.table_name)
                      offset 0) as found
-                 group by wanted.schema_name, wanted.table_name, good.stage"
+                 group by wanted.schema_name, wanted.table_name"
             );
             sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(schemas)
-                .bind(names)
+                .bind(column(|table| &table.schema_name))
+                .bind(column(|table| &table.table_name))
+                .bind(column(|table| &table.stage))
                 .fetch_all(session.raw())
                 .await
                 .map_err(unread)
