@@ -6,7 +6,7 @@ pub const START_CREATE_BACKUP: &str = "Start create Backup";
 pub const START_RESTORE: &str = "Start restore";
 /// The copy into the warehouse has ended.
 pub const RESTORE_DONE: &str = "Restore done";
-/// The enrichment starts.
+/// The enrichment starts; field `files`.
 pub const ENRICHMENT_STARTED: &str = "enrichment.add - Started";
 /// The enrichment has ended.
 pub const ENRICHMENT_ENDED: &str = "enrichment.add - Ended";
@@ -17,23 +17,23 @@ pub const IMPORT_AND_ENRICHMENT_DONE: &str = "Import and enrichment done";
 pub const STEP_STARTED: &str = "step.started";
 /// A step of a stage has ended; fields `step`, `duration_ms`.
 pub const STEP_ENDED: &str = "step.ended";
-/// A step failed; fields `step`, `error.kind`, `error.message`.
+/// A step failed: the stage says why; fields `step`, `duration_ms`, `error.kind`.
 pub const STEP_FAILED: &str = "step.failed";
-/// A table was copied; fields `table`, `rows`, `bytes`, `duration_ms`.
+/// A table was copied; fields `table`, `treatment`, `rows`, `bytes`, `duration_ms`, `connection`.
 pub const TABLE_COPIED: &str = "table.copied";
-/// An index or constraint was built; fields `object`, `duration_ms`.
+/// An index or constraint was built, or a foreign key was checked; fields `kind`, `object`, `table`, `duration_ms`, `connection`.
 pub const OBJECT_BUILT: &str = "object.built";
 /// Something was left out, with the reason; fields `object`, `reason`.
 pub const OBJECT_SKIPPED: &str = "object.skipped";
-/// A stage starts.
+/// A stage starts; field `attempt`.
 pub const STAGE_STARTED: &str = "stage.started";
 /// A stage ended well; field `duration_ms`.
 pub const STAGE_ENDED: &str = "stage.ended";
-/// A stage failed; fields `error.kind`, `error.message`, `hint`.
+/// A stage failed; fields `duration_ms`, `error.kind`, `error.message`, `hint`.
 pub const STAGE_FAILED: &str = "stage.failed";
-/// A webhook was delivered; fields `host`, `status`.
+/// A webhook or a mail was delivered; fields `event`, `host`, `status`.
 pub const NOTIFICATION_SENT: &str = "notification.sent";
-/// A webhook could not be delivered; fields `host`, `error.message`.
+/// A webhook or a mail could not be delivered; fields `event`, `host`, `attempt`, `error.kind`, `error.message`.
 pub const NOTIFICATION_FAILED: &str = "notification.failed";
 
 /// Which backup a night reads; fields `backup`, `taken_at`, `bytes`.
@@ -57,15 +57,15 @@ pub const DOWNLOAD_KEPT: &str = "download.kept";
 
 /// A job was taken from its queue: the line that the replaced system wrote, followed by the queue and the job.
 pub const JOB_STARTING: &str = "Starting job in";
-/// A stage will be tried again; fields `stage`, `attempt`, `delay_ms`.
+/// A stage will be tried again; fields `run`, `stage`, `attempt`, `delay_ms`.
 pub const JOB_RETRY: &str = "job.retry";
-/// A job has to wait since another night is open; fields `run`, `delay_ms`.
+/// A job has to wait since another night is open; fields `run`, `open` (the other night), `delay_ms`.
 pub const JOB_DEFERRED: &str = "job.deferred";
 /// A run ended; fields `run`, `status`.
 pub const RUN_ENDED: &str = "run.ended";
 /// The warehouse is held by another one and waited for; followed by who has it.
 pub const LOCK_WAITING: &str = "lock.waiting";
-/// Redis has not answered for some seconds: commands wait; field `error.message`.
+/// Redis has not answered for some seconds: commands wait; fields `error.message`, `hint`.
 pub const QUEUE_AWAY: &str = "queue.away";
 /// Redis answers again.
 pub const QUEUE_BACK: &str = "queue.back";
@@ -93,7 +93,7 @@ pub const WORKER_STOPPED_HARD: &str = "worker.stopped-hard";
 pub const PROCESS_FAILED: &str = "process.failed";
 /// The publish waits for readers of tables that it must lock; fields `held_by`, `pause_ms`.
 pub const PUBLISH_WAITS: &str = "publish.waits";
-/// A generation became live; fields `generation`, `locked_ms`.
+/// A generation became live; fields `generation`, `previous` (the one that was), `locked_ms`.
 pub const PUBLISH_DONE: &str = "publish.done";
 /// A generation that nobody reads was dropped; fields `generation`, `state`, `schemas`.
 pub const GENERATION_DROPPED: &str = "generation.dropped";

@@ -1,5 +1,7 @@
 //! What a stage did, as plain values: for the summary on the terminal, the ledger and the webhooks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -69,6 +71,24 @@ pub struct StageOutcome {
     pub objects: Vec<ObjectOutcome>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+}
+
+/// How far work is that moves bytes which no server counts. Shared by the one who moves them and the one who tells.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<[AtomicU64; 2]>);
+
+impl Meter {
+    /// So far it is, of so much; 0 where that is not known.
+    pub fn set(&self, done: u64, total: u64) {
+        self.0[0].store(done, Ordering::Relaxed);
+        self.0[1].store(total, Ordering::Relaxed);
+    }
+
+    /// How far, and of how much.
+    #[must_use]
+    pub fn read(&self) -> (u64, u64) {
+        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+    }
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

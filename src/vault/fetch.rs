@@ -84,7 +84,7 @@ async fn write(place: &Place, backup: &Backup, config: &config::Backup, path: &P
     let object = remote.look().await?;
     let total = object.size;
     let download = Download::start(remote, object);
-    let gauge = Gauge { progress: Some(download.progress()), total };
+    let gauge = Gauge { progress: Some(download.progress()), total, ..Gauge::default() };
     let partial = Partial::beside(path);
     let written = save(download, &config.decrypt_with, &partial.0, &gauge).await?;
     tokio::fs::rename(&partial.0, path).await.map_err(|error| cannot_write(path, error))?;

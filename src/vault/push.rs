@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::{self, Config, DatabaseUrl, Secret};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
-use crate::outcome::{Skipped, millis};
+use crate::outcome::{Meter, Skipped, millis};
 
 /// How long the source's locks are waited for: a migration that runs at night may hold one.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     let name = backup_name::at(&ground.push.prefix, taken_at);
     // From here on it goes, whatever happens.
     let unverified = Temporary::new(&ground.bucket, &format!("{name}{}", backup_name::UNVERIFIED));
-    let written = recorder.step("dump_and_push", ground.dump(unverified.key())).await?;
+    let written = recorder.step("dump_and_push", ground.dump(unverified.key(), recorder.meter())).await?;
     let object = recorder.step("read_back", ground.read_back(unverified.key(), &written)).await?;
     recorder.step("publish", ground.publish(&object, &written, &name, taken_at, recorder)).await?;
     unverified.remove().await;
@@ -113,9 +113,9 @@ impl<'a> Ground<'a> {
         }
     }
 
-    async fn dump(&self, key: &str) -> Result<Written> {
+    async fn dump(&self, key: &str, meter: &Meter) -> Result<Written> {
         let dump = Running::start(&self.tools.dump(self.source, LOCK_WAIT))?.into_output();
-        let dump = Watched { inner: dump, bytes: 0, said: Instant::now() };
+        let dump = Watched { inner: dump, bytes: 0, said: Instant::now(), meter: meter.clone() };
         let written = if self.is_encrypted() {
             self.bucket.upload(key, sealing::seal(dump, &self.push.encrypt_to)?).await
         } else {
@@ -199,6 +199,7 @@ struct Watched<R> {
     inner: R,
     bytes: u64,
     said: Instant,
+    meter: Meter,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
@@ -210,6 +211,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, into))?;
         self.bytes += (into.filled().len() - before) as u64;
+        self.meter.set(self.bytes, 0);
         if self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
             tracing::info!(bytes = self.bytes, "{}", events::PUSH_PROGRESS);

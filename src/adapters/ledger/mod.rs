@@ -8,6 +8,7 @@ mod earlier;
 mod generations;
 mod history;
 mod increments;
+mod objects;
 mod overview;
 mod recorder;
 mod runs;

@@ -102,13 +102,17 @@ fn under_one_lock(stage: Stage) -> Vec<&'static str> {
 type Ended<'a> = (Status, Option<&'a Error>);
 
 impl Ledger {
-    /// Opens a run, or goes on with one that is there.
+    /// Opens a run, or goes on with one that is there. What was built by runs of a quarter ago is forgotten: there are thousands of
+    /// indexes a night, and what grows is told by the tables, which stay.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn begin_run(&self, run: &RunId, origin: Origin, host: &str) -> Result<()> {
         sqlx::query(
-            "insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
+            "with forgotten as (
+                delete from nightferry.objects using nightferry.runs
+                where objects.run_id = runs.run_id and runs.started_at < now() - interval '90 days')
+             insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
              on conflict (run_id) do update set status = 'running', ended_at = null, error_kind = null, error = null, hint = null",
         )
         .bind(run.as_str())
@@ -191,7 +195,10 @@ impl Ledger {
             "with open as (
                 update nightferry.steps set status = $4, ended_at = clock_timestamp()
                 where run_id = $1 and stage = $2 and attempt = $3 and status = 'running')
-             update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7
+             update nightferry.stages set status = $4, ended_at = clock_timestamp(), error_kind = $5, error = $6, hint = $7,
+                (tables_written, rows_written, bytes_written) = (
+                    select count(*), coalesce(sum(tables.rows_written), 0), coalesce(sum(tables.bytes), 0) from nightferry.tables
+                    where tables.run_id = $1 and tables.stage = $2 and tables.attempt = $3)
              where run_id = $1 and stage = $2 and attempt = $3",
         )
         .bind(run.as_str())
@@ -247,12 +254,20 @@ impl Ledger {
         Ok(night.map(|(run, at)| (RunId::from(run), at)))
     }
 
-    pub(super) async fn write_table(&self, key: (&RunId, Stage, i32), table: &TableOutcome) -> Result<()> {
+    pub(super) async fn write_table(
+        &self,
+        key: (&RunId, Stage, i32),
+        table: &TableOutcome,
+        connection: Option<&str>,
+    ) -> Result<()> {
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         sqlx::query(
-            "insert into nightferry.tables values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "insert into nightferry.tables
+                (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms, connection, started_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() - make_interval(secs => $9 / 1000.0))
              on conflict (run_id, stage, attempt, schema_name, table_name)
-             do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms",
+             do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms,
+                connection = excluded.connection, started_at = excluded.started_at",
         )
         .bind(key.0.as_str())
         .bind(key.1.name())
@@ -263,6 +278,7 @@ impl Ledger {
         .bind(whole(table.rows))
         .bind(whole(table.bytes))
         .bind(whole(crate::outcome::millis(table.duration)))
+        .bind(connection)
         .execute(self.session().await?.raw())
         .await
         .map(|_| ())

@@ -12,17 +12,20 @@ use crate::adapters::postgres::archive::Checked;
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
+use crate::outcome::Meter;
 
 const BUFFER: usize = 1 << 20;
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// How far the input is, and how long it is: for the log.
+/// How far the input is, and how long it is: for the log and the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge {
     /// How far; where it is not known, what was written is said.
     pub progress: Option<Progress>,
     /// How long, where that is known.
     pub total: Option<u64>,
+    /// Where that is told.
+    pub meter: Meter,
 }
 
 /// Writes the archive in `input` to a file, and gives the file's length.
@@ -38,18 +41,19 @@ pub async fn save(
     let mut input = Checked::new(unwrap(input, keys).await?);
     let mut file = File::create(path).await.map_err(|error| cannot_write(path, error))?;
     file.set_max_buf_size(BUFFER);
-    let mut bytes = vec![0; BUFFER];
+    let mut buffer = vec![0; BUFFER];
     let (mut written, mut said) = (0, Instant::now());
     loop {
-        let length = input.read(&mut bytes).await.map_err(|error| from_io(error, "reading failed"))?;
+        let length = input.read(&mut buffer).await.map_err(|error| from_io(error, "reading failed"))?;
         if length == 0 {
             break;
         }
-        file.write_all(&bytes[..length]).await.map_err(|error| cannot_write(path, error))?;
+        file.write_all(&buffer[..length]).await.map_err(|error| cannot_write(path, error))?;
         written += length as u64;
+        let bytes = gauge.progress.as_ref().map_or(written, Progress::bytes);
+        gauge.meter.set(bytes, gauge.total.unwrap_or(0));
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
-            let bytes = gauge.progress.as_ref().map_or(written, Progress::bytes);
             tracing::info!(bytes, total_bytes = gauge.total, "{}", events::DOWNLOAD_PROGRESS);
         }
     }

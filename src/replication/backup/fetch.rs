@@ -7,12 +7,12 @@ use super::find::{Bytes, Found};
 use super::folder::{Label, Left, RunFolder};
 use super::room;
 use crate::adapters::ledger::SourceBackup;
-use crate::adapters::objects::save::save;
+use crate::adapters::objects::save::{Gauge, save};
 use crate::adapters::postgres::archive::Archive;
 use crate::error::Result;
 use crate::events;
 use crate::ids::RunId;
-use crate::outcome::millis;
+use crate::outcome::{Meter, millis};
 
 /// A backup on this machine's disk.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Found {
     ///
     /// # Errors
     /// It cannot be read or written, is cut, or is no archive of pg_dump.
-    pub async fn fetch(&self, work_dir: &Path, run: &RunId) -> Result<Fetched> {
+    pub async fn fetch(&self, work_dir: &Path, run: &RunId, meter: &Meter) -> Result<Fetched> {
         let start = Instant::now();
         let record = |archive_bytes, was_kept| SourceBackup {
             source: self.kind,
@@ -72,7 +72,7 @@ impl Found {
             }
             None => {
                 self.fits(work_dir)?;
-                let fetch = self.write(&folder.partial()).await;
+                let fetch = self.write(&folder.partial(), meter).await;
                 let archive_bytes = match fetch {
                     Ok(bytes) => bytes,
                     Err(error) => return Err(self.unread(error).await),
@@ -95,8 +95,8 @@ impl Found {
     }
 
     /// Writes the unwrapped archive, and says how long it is.
-    async fn write(&self, path: &Path) -> Result<u64> {
+    async fn write(&self, path: &Path, meter: &Meter) -> Result<u64> {
         let (input, gauge) = self.input().await?;
-        save(input, &self.keys, path, &gauge).await
+        save(input, &self.keys, path, &Gauge { meter: meter.clone(), ..gauge }).await
     }
 }

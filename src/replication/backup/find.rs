@@ -195,11 +195,11 @@ impl Found {
             Bytes::Remote { remote, object, .. } => {
                 let download = Download::start(remote.clone(), object.clone());
                 let progress = Some(download.progress());
-                (Box::new(download), Gauge { progress, total })
+                (Box::new(download), Gauge { progress, total, ..Gauge::default() })
             }
             Bytes::File(path) | Bytes::Archive(path) => {
                 let file = File::open(path).await.map_err(|error| cannot_open(path, error))?;
-                (Box::new(file), Gauge { progress: None, total })
+                (Box::new(file), Gauge { total, ..Gauge::default() })
             }
         })
     }

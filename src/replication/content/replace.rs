@@ -203,7 +203,7 @@ async fn verify(session: &mut Session, name: &TableName, copied: u64, wanted: u6
 /// Dead rows away and the planner told. The rows are safe already: a failure is only worth a line.
 async fn tidy(session: &mut Session, name: &TableName) {
     if let Err(error) = session.execute(&format!("vacuum (analyze) {}", quoted(name))).await {
-        tracing::warn!(table = %name, error = %error, "cannot vacuum a content table");
+        tracing::warn!(table = %name, error.message = %error, "cannot vacuum a content table");
     }
 }
 

@@ -139,13 +139,14 @@ async fn run_file(warehouse: &Database, file: &File, aside: &Aside, recorder: &R
     };
     work.await.map_err(|error: Error| error.context("enrichment"))?;
     let table = file.header.needs.first().cloned().unwrap_or_else(|| TableName::new(SCHEMA, ""));
-    recorder.object(ObjectOutcome {
-        kind: "ENRICHMENT".to_owned(),
-        table,
-        name: file.name.clone(),
-        duration: start.elapsed(),
-    });
-    Ok(())
+    recorder
+        .object(ObjectOutcome {
+            kind: "ENRICHMENT".to_owned(),
+            table,
+            name: file.name.clone(),
+            duration: start.elapsed(),
+        })
+        .await
 }
 
 async fn run_in_place(warehouse: &Database, file: &File, recorder: &Recorder) -> Result<()> {

@@ -92,7 +92,7 @@ pub async fn run(
             KeyFate::NotValid(reason) => {
                 let start = Instant::now();
                 declare(&mut session, key).await?;
-                record(key, start, recorder);
+                record(key, start, recorder).await?;
                 if let Some(reason) = reason {
                     let reason = format!("declared, not checked: {reason}");
                     recorder.skipped(Skipped { object: key.label(), reason, definition: None }).await?;
@@ -149,8 +149,9 @@ async fn check(
     }
     let queue = Arc::new(Mutex::new(keys.into_values().collect::<Vec<_>>()));
     let mut tasks = JoinSet::new();
-    for _ in 0..jobs {
-        let (warehouse, queue, recorder) = (warehouse.clone(), queue.clone(), recorder.clone());
+    for number in 1..=jobs {
+        let recorder = recorder.on(format!("check {number}"));
+        let (warehouse, queue) = (warehouse.clone(), queue.clone());
         pool::spawn(&mut tasks, async move {
             let mut session = warehouse.connect().await?;
             loop {
@@ -173,8 +174,7 @@ async fn validate(session: &mut Session, table: &str, key: &Definition, recorder
             .context(key.label())
             .hint("the source itself breaks this key, or set RESTORE_FK_CONSTRAINTS=not_valid")
     })?;
-    record(key, start, recorder);
-    Ok(())
+    record(key, start, recorder).await
 }
 
 #[cfg(test)]

@@ -149,12 +149,9 @@ pub(super) async fn refresh(
             session.execute(&format!("refresh materialized view {}", ident::table(&place))).await?;
         }
         let kind = "MATERIALIZED VIEW DATA".to_owned();
-        recorder.object(ObjectOutcome {
-            kind,
-            name: name.name.clone(),
-            table: name,
-            duration: start.elapsed(),
-        });
+        recorder
+            .object(ObjectOutcome { kind, name: name.name.clone(), table: name, duration: start.elapsed() })
+            .await?;
     }
     session.close().await;
     Ok(())

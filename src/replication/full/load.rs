@@ -70,7 +70,7 @@ pub(super) async fn run(
     let queue = Arc::new(Mutex::new(queue));
     let work = Arc::new(tokio::sync::Mutex::new(work));
     let mut tasks = JoinSet::new();
-    for reader in readers {
+    for (reader, number) in readers.into_iter().zip(1..) {
         pool::spawn(
             &mut tasks,
             load_tables(
@@ -79,15 +79,20 @@ pub(super) async fn run(
                 aside.clone(),
                 queue.clone(),
                 build.clone(),
-                recorder.clone(),
+                recorder.on(format!("load {number}")),
             ),
         );
     }
     drop(build);
-    for _ in 0..builders {
+    for number in 1..=builders {
         pool::spawn(
             &mut tasks,
-            build_indexes(warehouse.clone(), aside.clone(), work.clone(), recorder.clone()),
+            build_indexes(
+                warehouse.clone(),
+                aside.clone(),
+                work.clone(),
+                recorder.on(format!("index {number}")),
+            ),
         );
     }
     pool::all(tasks).await
@@ -257,8 +262,7 @@ pub(super) async fn build(
     } else {
         make(session, definition, &definition.statements).await?;
     }
-    record(definition, start, recorder);
-    Ok(())
+    record(definition, start, recorder).await
 }
 
 async fn make(session: &mut Session, definition: &Definition, statements: &[String]) -> Result<()> {
@@ -276,16 +280,17 @@ pub(super) async fn build_within(
 ) -> Result<()> {
     let start = Instant::now();
     make(session, definition, &definition.statements).await?;
-    record(definition, start, recorder);
-    Ok(())
+    record(definition, start, recorder).await
 }
 
 /// Records an index, constraint, key or trigger that was made or checked since `start`.
-pub(super) fn record(definition: &Definition, start: Instant, recorder: &Recorder) {
-    recorder.object(ObjectOutcome {
-        kind: definition.kind.clone(),
-        table: definition.table(),
-        name: definition.name.clone(),
-        duration: start.elapsed(),
-    });
+pub(super) async fn record(definition: &Definition, start: Instant, recorder: &Recorder) -> Result<()> {
+    recorder
+        .object(ObjectOutcome {
+            kind: definition.kind.clone(),
+            table: definition.table(),
+            name: definition.name.clone(),
+            duration: start.elapsed(),
+        })
+        .await
 }

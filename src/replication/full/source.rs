@@ -143,7 +143,7 @@ impl Source {
     /// It cannot be fetched, is cut, or was replaced since its head was read.
     pub async fn fetch(&mut self, recorder: &Recorder) -> Result<()> {
         let Some(found) = self.found() else { return Ok(()) };
-        let fetched = found.fetch(&self.work_dir, recorder.run()).await?;
+        let fetched = found.fetch(&self.work_dir, recorder.run(), recorder.meter()).await?;
         if fetched.archive.header != self.archive.header {
             let text = format!("the backup {} was replaced while it was read", found.name);
             return Err(Error::new(ErrorKind::Unavailable, text).hint("restart the stage"));
