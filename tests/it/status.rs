@@ -134,32 +134,40 @@ async fn a_night_at_work_is_told_down_to_the_rows_of_a_copy_and_the_phase_of_an_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_check_of_a_foreign_key_is_told_as_that() {
     let night = night().await;
-    night
-        .source_sql(
-            "create table child (id bigint primary key, parent bigint references big);
-             insert into child values (1, 1)",
-        )
-        .await;
-    // Whoever validates needs a lock on both tables; the constraint is there as soon as it is declared.
+    night.source_sql("create table child (parent bigint references big); insert into child values (1)").await;
     let mut building = closed(&night, 78).await;
     let mut work = start(&night, RUN, "run.log");
     building.reached().await;
-    let mut reader =
-        Gate::of(&night.warehouse, "begin; lock table public__next.child in share mode", "the child").await;
+    let both_are_loaded = async || (status(&night).await["run"]["stage"]["tables"] == 2).then_some(());
+    until("both tables to be loaded", both_are_loaded).await;
+    // The key's declaration waits for the first of these, and its check, which comes later, for the second.
+    let lock = |mode: &str| format!("begin; lock table public__next.child in {mode} mode");
+    let mut declaring = Gate::of(&night.warehouse, &lock("row exclusive"), "the declaration").await;
     drop(building);
-    reader.reached().await;
-    let (status, first) = until("the key to be made", async || {
-        let status = status(&night).await;
-        let one = status["under_way"].as_array().unwrap().iter().find(|one| one["what"] != "index")?.clone();
-        Some((status, one))
+    declaring.reached().await;
+    assert_eq!(doing(&night, "constraint").await.1["object"], "child_parent_fkey");
+    let checking = tokio::spawn({
+        let (warehouse, closing) = (night.warehouse.clone(), lock("share update exclusive"));
+        async move { Gate::of(&warehouse, &closing, "the check").await }
+    });
+    let queued = "select count(*) from pg_locks where mode = 'ShareUpdateExclusiveLock' and not granted";
+    until("the second to wait behind the declaration", async || {
+        (night.warehouse.one(queued).await == "1").then_some(())
     })
     .await;
-    assert!(["validation", "constraint", "analyze"].contains(&first["what"].as_str().unwrap()), "{status}");
-    assert_eq!(first["table"], json!({"schema": "public", "name": "child"}));
+    drop(declaring);
+    let mut checking = checking.await.unwrap();
+    checking.reached().await;
+    let (status, check) = doing(&night, "validation").await;
+    assert_eq!(
+        (&check["table"], &check["object"]),
+        (&json!({"schema": "public", "name": "child"}), &json!("child_parent_fkey"))
+    );
+    assert_eq!(status["run"]["stage"]["steps"].as_array().unwrap().last().unwrap()["step"], "constrain");
     assert_eq!(status["run"]["eta"], Value::Null, "there is no earlier night");
     let told = ask(&night, &["status"], &[]).await;
     assert!(told.contains("there is no earlier night to compare with"), "{told}");
-    drop(reader);
+    drop(checking);
     assert!(work.ends().await.success());
 }
 
@@ -269,10 +277,11 @@ const LONG_HISTORY: &str = "
         case when n > 0 then at + interval '3 hours' end
     from generate_series(0, 400) n, lateral (select now() - make_interval(days => n, hours => 1) as at) t;
     insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at, tables_written, rows_written, bytes_written)
-    select run_id, 'full-replication', 1, status, started_at, ended_at, 2000, 2000000, 200000000 from nightferry.runs;
+    select run_id, 'full-replication', 1, status, started_at, ended_at, 2000 * n, 2000000 * n, 200000000 * n
+    from nightferry.runs, lateral (select (status <> 'running')::int) as ended (n);
     insert into nightferry.steps (run_id, stage, attempt, step, status, started_at, ended_at)
-    select run_id, stage, 1, step, status, started_at + make_interval(mins => n * 10),
-        case when status = 'succeeded' then started_at + make_interval(mins => n * 10 + 10) end
+    select run_id, stage, 1, step, status, started_at + make_interval(mins => n::int * 10),
+        case when status = 'succeeded' then started_at + make_interval(mins => n::int * 10 + 10) end
     from nightferry.stages, unnest(array['fetch', 'guard', 'schema', 'load', 'constrain', 'finish', 'enrich', 'verify', 'publish']) with ordinality as s (step, n)
     where status = 'succeeded' or n <= 4;
     update nightferry.steps set status = 'succeeded', ended_at = now() where status = 'running' and step <> 'load';
