@@ -7,6 +7,7 @@ mod adopt;
 mod backup;
 mod check;
 mod generations;
+mod history;
 mod plan;
 mod queue;
 mod restart;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 mod settings;
 mod signals;
+mod status;
 mod summary;
 mod trouble;
 mod verify;
@@ -50,6 +52,8 @@ Examples:
   nightferry check                        Is everything ready for tonight?
   nightferry plan                         What would a night do?
   nightferry run night                    A whole night now, in the foreground
+  nightferry status --watch               How far is it, and when will it be done?
+  nightferry history                      How did the last nights go?
   nightferry verify                       Does the warehouse still hold what the source has?
   nightferry backup push                  A dump of the source into the bucket
   nightferry rollback                     Yesterday's copy live again
@@ -72,6 +76,8 @@ enum Command {
     Backup(backup::Arguments),
     Queue(queue::Arguments),
     Schema(schema::Arguments),
+    Status(status::Arguments),
+    History(history::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -131,6 +137,8 @@ impl Command {
             Self::Backup(arguments) => backup::run(arguments, settings).await,
             Self::Queue(arguments) => queue::run(arguments, settings).await,
             Self::Schema(arguments) => schema::run(arguments, settings).await,
+            Self::Status(arguments) => status::run(arguments, settings).await,
+            Self::History(arguments) => history::run(arguments, settings).await,
         }
     }
 

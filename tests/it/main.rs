@@ -57,6 +57,7 @@ mod second_night;
 mod sentry;
 mod settled;
 mod standby;
+mod status;
 mod support;
 mod three_nights;
 mod told;
