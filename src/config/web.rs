@@ -44,7 +44,8 @@ impl Access {
         let token = reader.parse("WEB_TOKEN", None, |text| checked(text).map(Some));
         let operator_token = reader.parse("WEB_OPERATOR_TOKEN", None, |text| checked(text).map(Some));
         if operator_token.is_some() && reader.text("WEB_TOKEN").is_none() {
-            reader.problem("WEB_TOKEN", "not set, but WEB_OPERATOR_TOKEN is: who may act must be able to see");
+            reader
+                .problem("WEB_TOKEN", "not set, but WEB_OPERATOR_TOKEN is: who may act must be able to see");
         }
         if operator_token.is_some() && operator_token == token {
             reader.problem("WEB_OPERATOR_TOKEN", "is the same as WEB_TOKEN: then whoever may read may act");

@@ -13,9 +13,8 @@ fn points(values: &[i64], width: f64, height: f64) -> Vec<(f64, f64)> {
     let bottom = if least > most * 0.5 { (least - (most - least) * 0.5).max(0.0) } else { 0.0 };
     let room = if most > bottom { most - bottom } else { 1.0 };
     let step = width / (values.len().max(2) - 1) as f64;
-    let place = |(at, value): (usize, &i64)| {
-        (at as f64 * step, height - (*value as f64 - bottom) / room * height)
-    };
+    let place =
+        |(at, value): (usize, &i64)| (at as f64 * step, height - (*value as f64 - bottom) / room * height);
     values.iter().enumerate().map(place).collect()
 }
 
@@ -33,7 +32,9 @@ pub(super) fn sparkline(values: &[i64]) -> String {
         return String::new();
     }
     let line = path(&points(values, 96.0, 20.0));
-    format!("<svg class=\"spark\" viewBox=\"-2 -2 100 24\" width=\"100\" height=\"24\" aria-hidden=\"true\"><path d=\"{line}\"/></svg>")
+    format!(
+        "<svg class=\"spark\" viewBox=\"-2 -2 100 24\" width=\"100\" height=\"24\" aria-hidden=\"true\"><path d=\"{line}\"/></svg>"
+    )
 }
 
 /// A line with its area, as wide as the page. `label` is written by this program alone.
@@ -73,7 +74,9 @@ pub(super) fn bars(bars: &[Bar], label: &str) -> String {
     const HEIGHT: f64 = 90.0;
     let most = bars.iter().map(|bar| bar.value).max().unwrap_or_default().max(1) as f64;
     let width = bars.len() * STEP;
-    let mut svg = format!("<svg class=\"bars\" viewBox=\"0 0 {width} {HEIGHT:.0}\" role=\"img\" aria-label=\"{label}\">");
+    let mut svg = format!(
+        "<svg class=\"bars\" viewBox=\"0 0 {width} {HEIGHT:.0}\" role=\"img\" aria-label=\"{label}\">"
+    );
     for (at, bar) in bars.iter().enumerate() {
         let height = (bar.value.max(0) as f64 / most * HEIGHT).max(3.0);
         let _ = write!(

@@ -30,7 +30,12 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(house: &House, role: Option<Role>, title: impl Into<String>, here: &'static str) -> Self {
+    pub(super) fn new(
+        house: &House,
+        role: Option<Role>,
+        title: impl Into<String>,
+        here: &'static str,
+    ) -> Self {
         Self {
             title: title.into(),
             here,
@@ -62,7 +67,8 @@ pub(super) fn page(template: &impl Template, status: StatusCode) -> HttpResponse
 
 /// Headers of every answer: nothing is loaded from elsewhere, nothing runs, nobody frames it, nothing is kept.
 pub(super) fn headers() -> DefaultHeaders {
-    const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    const POLICY: &str =
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     DefaultHeaders::new()
         .add((header::CONTENT_SECURITY_POLICY, POLICY))
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

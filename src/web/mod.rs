@@ -6,6 +6,7 @@
 mod chart;
 mod door;
 mod frame;
+mod now;
 mod pages;
 mod readiness;
 mod shown;
@@ -31,6 +32,7 @@ pub struct House {
     config: Config,
     door: door::Door,
     ledger: LedgerReader,
+    lookout: now::Lookout,
     readiness: readiness::Readiness,
     style: frame::Style,
 }
@@ -43,6 +45,7 @@ impl House {
     pub fn new(config: Config, access: Access) -> Result<Self> {
         let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
         Ok(Self {
+            lookout: now::Lookout::new(&config)?,
             config,
             door: door::Door::new(access),
             ledger: LedgerReader::new(warehouse),
@@ -123,8 +126,10 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         return;
     };
     let style = house.style;
-    let behind_the_door =
-        web::scope("").wrap(from_fn(door::guard)).configure(pages::register).default_service(web::to(pages::nothing));
+    let behind_the_door = web::scope("")
+        .wrap(from_fn(door::guard))
+        .configure(pages::register)
+        .default_service(web::to(pages::nothing));
     let open = web::scope("")
         .wrap(frame::headers())
         .service(index)

@@ -101,6 +101,17 @@ pub(super) fn link(path: &str, parameters: &[(&str, &str)]) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
+/// The page of a run. Its name is letters, digits and hyphens, wherever it was made here.
+pub(super) fn night_link(run: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
+    format!("/nights/{}", encoded.replace('+', "%20"))
+}
+
+/// The page of a table.
+pub(super) fn table_link(schema: &str, name: &str) -> String {
+    link("/table", &[("schema", schema), ("name", name)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,14 +126,20 @@ mod tests {
     fn times_are_those_of_the_schedules_zone() {
         let at = "2026-11-21T04:10:07Z".parse().unwrap();
         assert_eq!(moment(at, chrono_tz::Europe::Paris), "Sat 21 Nov 2026, 05:10");
-        assert_eq!((clock_time(at, chrono_tz::UTC), machine(at)), ("04:10:07".into(), "2026-11-21T04:10:07Z".into()));
+        assert_eq!(
+            (clock_time(at, chrono_tz::UTC), machine(at)),
+            ("04:10:07".into(), "2026-11-21T04:10:07Z".into())
+        );
     }
 
     #[test]
     fn a_clock_that_is_behind_gives_no_negative_time() {
         let at: DateTime<Utc> = "2026-11-21T04:10:07Z".parse().unwrap();
         let before = at - TimeDelta::seconds(90);
-        assert_eq!((took(at, Some(before), at), ago(at, before)), ("0.00 s".into(), "less than a minute ago".into()));
+        assert_eq!(
+            (took(at, Some(before), at), ago(at, before)),
+            ("0.00 s".into(), "less than a minute ago".into())
+        );
         assert_eq!(ago(before, at), "1 min ago");
         assert_eq!(ago(at - TimeDelta::days(3), at), "3 days ago");
     }

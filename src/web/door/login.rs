@@ -116,7 +116,14 @@ mod tests {
     #[test]
     fn nobody_is_led_elsewhere() {
         assert_eq!(local("/tables?sort=rows&q=%2F"), "/tables?sort=rows&q=%2F");
-        for elsewhere in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nSet-Cookie: x", "/login?next=/login"] {
+        for elsewhere in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\r\nSet-Cookie: x",
+            "/login?next=/login",
+        ] {
             assert_eq!(local(elsewhere), "/nights", "{elsewhere:?}");
         }
     }

@@ -147,7 +147,8 @@ fn kept_out(request: &HttpRequest, refusal: Refusal) -> HttpResponse {
         Refusal::NoToken if wants_page(request) => {
             let there = request.uri().path_and_query().map_or("/nights", |path| path.as_str());
             let next = if *request.method() == Method::GET { there } else { "/nights" };
-            let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+            let query: String =
+                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
             HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/login?{query}"))).finish()
         }
         Refusal::NoToken => unauthorized("a token is missing"),

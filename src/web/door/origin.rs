@@ -29,7 +29,11 @@ mod tests {
 
     #[test]
     fn what_the_browser_vouches_for_counts_before_anything_else() {
-        let sender = Sender { site: Some("same-origin"), origin: Some("https://night.example"), host: Some("10.0.0.1") };
+        let sender = Sender {
+            site: Some("same-origin"),
+            origin: Some("https://night.example"),
+            host: Some("10.0.0.1"),
+        };
         assert_eq!(sender.is_ours(), Some(true), "a proxy may change the host");
         for site in ["cross-site", "same-site", ""] {
             assert_eq!(Sender { site: Some(site), ..sender }.is_ours(), Some(false), "{site}");

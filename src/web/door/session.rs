@@ -108,7 +108,10 @@ mod tests {
         let access = access("the-reader's-token", None);
         let cookie = written(&access, Role::Reader, now());
         assert_eq!(role_of_cookie(&access, &cookie, now()), Some(Role::Reader));
-        assert_eq!(role_of_cookie(&access, &cookie, now() + LASTS - TimeDelta::seconds(1)), Some(Role::Reader));
+        assert_eq!(
+            role_of_cookie(&access, &cookie, now() + LASTS - TimeDelta::seconds(1)),
+            Some(Role::Reader)
+        );
         assert_eq!(role_of_cookie(&access, &cookie, now() + LASTS), None);
     }
 

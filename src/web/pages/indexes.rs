@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::frame::{self, Frame};
 use super::super::{House, shown};
-use super::{Guest, Pager, number, table, tables::sought};
+use super::{Guest, Pager, number, tables::sought};
 use crate::adapters::ledger::dashboard::{BuiltObject, ObjectSearch};
 use crate::error::Result;
 
@@ -65,7 +65,8 @@ pub(super) async fn indexes(house: web::Data<House>, guest: Guest, asked: web::Q
 async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let (text, kind) = (sought(&asked.q), sought(&asked.kind));
     let page = number(&asked.page);
-    let search = ObjectSearch { text: text.clone(), kind: kind.clone(), limit: OBJECTS, skip: (page - 1) * OBJECTS };
+    let search =
+        ObjectSearch { text: text.clone(), kind: kind.clone(), limit: OBJECTS, skip: (page - 1) * OBJECTS };
     let (found, totals) =
         tokio::try_join!(house.ledger.slowest_objects(&search), house.ledger.kinds_of_objects())?;
     let all = found.first().map_or(0, |object| object.objects);
@@ -91,7 +92,11 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
 const NOTICED_MS: f64 = 1000.0;
 
 impl Row {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "milliseconds for people")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "milliseconds for people"
+    )]
     fn new(object: &BuiltObject) -> Self {
         let took = object.duration_ms as f64;
         let ratio = object.median_ms.filter(|median| *median > 0.0).map(|median| took / median);
@@ -99,11 +104,12 @@ impl Row {
         Self {
             kind: object.kind.clone(),
             table: shown::text(&format!("{}.{}", object.schema_name, object.table_name)),
-            link: table::link(&object.schema_name, &object.table_name),
+            link: shown::table_link(&object.schema_name, &object.table_name),
             name: shown::text(&object.object_name),
             took: shown::millis(object.duration_ms),
             median: object.median_ms.map_or_else(|| "new".to_owned(), |median| shown::millis(median as i64)),
-            compared: ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0)),
+            compared: ratio
+                .map_or_else(|| "–".to_owned(), |ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0)),
             is_slower: ratio.is_some_and(|ratio| ratio > 1.5) && more > NOTICED_MS,
         }
     }

@@ -85,7 +85,10 @@ mod tests {
     #[test]
     fn each_page_leads_to_the_next_with_what_was_asked_for() {
         let pager = Pager::new("/tables", &[("q", "a&b"), ("sort", "")], 2, 50, 101);
-        assert_eq!((pager.pages, pager.before.as_deref(), pager.after.as_deref()), (3, Some("/tables?q=a%26b"), Some("/tables?q=a%26b&page=3")));
+        assert_eq!(
+            (pager.pages, pager.before.as_deref(), pager.after.as_deref()),
+            (3, Some("/tables?q=a%26b"), Some("/tables?q=a%26b&page=3"))
+        );
         let only = Pager::new("/tables", &[], 1, 50, 0);
         assert_eq!((only.pages, only.before, only.after), (1, None, None));
     }

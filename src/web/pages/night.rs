@@ -9,9 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::super::frame::{self, Frame};
+use super::super::now::{self, NowView};
 use super::super::{House, shown};
 use super::nights::Row;
-use super::{Guest, absent, table};
+use super::{Guest, absent};
 use crate::adapters::ledger::Attempt;
 use crate::adapters::ledger::dashboard::{NightDetail, NightRow, NightStep, WrittenObject, WrittenTable};
 use crate::clock;
@@ -29,6 +30,7 @@ struct Page {
     host: String,
     version: String,
     error_kind: Option<String>,
+    open_runs: Vec<NowView>,
     picture: String,
     stages: Vec<StageView>,
     totals: Vec<Total>,
@@ -83,7 +85,11 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
     let found = async {
         let Some(night) = house.ledger.night(&run).await? else { return Ok(None) };
         let detail = house.ledger.night_detail(&run).await?;
-        Ok(Some(view(&house, &guest, &night, &detail)))
+        let overview = if night.status == "running" { Some(house.lookout.look().await?) } else { None };
+        let mut open_runs =
+            overview.map_or_else(Vec::new, |overview| now::open_runs(&overview, house.config.queue.timezone));
+        open_runs.retain(|open| open.link == shown::night_link(&night.run_id));
+        Ok(Some(Page { open_runs, ..view(&house, &guest, &night, &detail) }))
     };
     let found: Result<Option<Page>> = found.await;
     match found {
@@ -104,12 +110,20 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
         host: shown::text(&night.host),
         version: shown::text(&night.version),
         error_kind: night.error_kind.clone(),
+        open_runs: Vec::new(),
         picture: timeline::svg(&picture),
         stages: detail.stages.iter().map(|stage| StageView::new(stage, &detail.steps, zone, now)).collect(),
         totals: totals(detail),
         tables: slowest(&detail.tables, |table| table.duration_ms).into_iter().map(TableView::new).collect(),
-        objects: slowest(&detail.objects, |object| object.duration_ms).into_iter().map(ObjectView::new).collect(),
-        left_out: detail.left_out.iter().map(|one| (shown::text(&one.object), shown::text(&one.reason))).collect(),
+        objects: slowest(&detail.objects, |object| object.duration_ms)
+            .into_iter()
+            .map(ObjectView::new)
+            .collect(),
+        left_out: detail
+            .left_out
+            .iter()
+            .map(|one| (shown::text(&one.object), shown::text(&one.reason)))
+            .collect(),
         left_out_more: detail.left_out_count - i64::try_from(detail.left_out.len()).unwrap_or_default(),
     }
 }
@@ -145,7 +159,7 @@ impl TableView {
     fn new(written: &WrittenTable) -> Self {
         Self {
             name: shown::text(&format!("{}.{}", written.schema_name, written.table_name)),
-            link: table::link(&written.schema_name, &written.table_name),
+            link: shown::table_link(&written.schema_name, &written.table_name),
             rows: shown::count(written.rows_written),
             bytes: shown::bytes(written.bytes),
             took: shown::millis(written.duration_ms),
@@ -158,7 +172,7 @@ impl ObjectView {
         Self {
             kind: built.kind.clone(),
             table: shown::text(&format!("{}.{}", built.schema_name, built.table_name)),
-            link: table::link(&built.schema_name, &built.table_name),
+            link: shown::table_link(&built.schema_name, &built.table_name),
             name: shown::text(&built.object_name),
             took: shown::millis(built.duration_ms),
         }
@@ -195,7 +209,11 @@ fn totals(detail: &NightDetail) -> Vec<Total> {
 
 fn bands(detail: &NightDetail) -> Vec<Band> {
     let stages = detail.stages.iter().map(|stage| Band {
-        label: if stage.attempt > 1 { format!("{} ({})", stage.stage, stage.attempt) } else { stage.stage.clone() },
+        label: if stage.attempt > 1 {
+            format!("{} ({})", stage.stage, stage.attempt)
+        } else {
+            stage.stage.clone()
+        },
         start: stage.started_at,
         end: stage.ended_at,
         failed: stage.status == "failed",

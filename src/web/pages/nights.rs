@@ -9,12 +9,14 @@ use serde::Deserialize;
 
 use super::super::chart::{self, Bar};
 use super::super::frame::{self, Frame};
+use super::super::now::{self, NowView};
 use super::super::{House, shown};
 use super::{Guest, Pager, number};
 use crate::adapters::ledger::dashboard::{LiveCopy, NightRow, StageSuccess};
 use crate::clock;
 use crate::error::Result;
 use crate::ids::{RunId, Stage};
+use crate::jobs::overview::Overview;
 use crate::timeline::escaped;
 
 /// Runs on a page.
@@ -33,6 +35,8 @@ struct Asked {
 struct Page {
     frame: Frame,
     holds: Holds,
+    open_runs: Vec<NowView>,
+    next: Option<String>,
     successes: Vec<Success>,
     bars: Option<String>,
     rows: Vec<Row>,
@@ -75,7 +79,7 @@ impl Row {
         let what = RunId::from(night.run_id.clone()).beside().map_or("night", Stage::name);
         Self {
             run: shown::text(&night.run_id),
-            link: link(&night.run_id),
+            link: shown::night_link(&night.run_id),
             what: what.to_owned(),
             origin: night.origin.clone(),
             status: night.status.clone(),
@@ -89,12 +93,6 @@ impl Row {
             hint: night.hint.as_deref().map(shown::text),
         }
     }
-}
-
-/// The page of a run. Its name is letters, digits and hyphens, wherever it was made here.
-pub(super) fn link(run: &str) -> String {
-    let encoded: String = url::form_urlencoded::byte_serialize(run.as_bytes()).collect();
-    format!("/nights/{}", encoded.replace('+', "%20"))
 }
 
 #[get("/nights")]
@@ -111,17 +109,21 @@ async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {
         // The first page and the picture are the same runs.
         if page == 1 { Ok(None) } else { house.ledger.nights(RUNS, (page - 1) * RUNS).await.map(Some) }
     };
+    // The ledger is asked first: it says best what is missing.
     let (last, asked, live, successes) = tokio::try_join!(
         house.ledger.nights(BARS, 0),
         first,
         house.ledger.live_copy(),
         house.ledger.last_successes()
     )?;
+    let overview = house.lookout.look().await?;
     let (last, all) = last;
     let listed = asked.map_or_else(|| last.iter().take(RUNS as usize).cloned().collect(), |(rows, _)| rows);
     let is_at_work = last.iter().any(|night| night.status == "running");
     Ok(Page {
         frame: Frame::new(house, Some(guest.role), "Nights", "nights").refreshed(is_at_work),
+        open_runs: now::open_runs(&overview, zone),
+        next: next(&overview, zone),
         holds: holds(live.as_ref(), zone, now),
         successes: in_order(successes).iter().map(|success| Success::new(success, zone, now)).collect(),
         bars: (page == 1).then(|| bars(&last, zone, now)).flatten(),
@@ -130,17 +132,21 @@ async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {
     })
 }
 
+/// When the next night begins.
+fn next(overview: &Overview, zone: Tz) -> Option<String> {
+    let night = overview.schedule.iter().find(|next| next.of == "night")?;
+    Some(shown::moment(night.at, zone))
+}
+
 fn holds(live: Option<&LiveCopy>, zone: Tz, now: DateTime<Utc>) -> Holds {
     let Some(live) = live else {
         let sentence = "No night has published a copy yet.".to_owned();
         return Holds { sentence, run: None, since: None };
     };
     let sentence = match live.as_of {
-        Some(at) => format!(
-            "The warehouse holds the copy of {} ({}).",
-            shown::moment(at, zone),
-            shown::ago(at, now)
-        ),
+        Some(at) => {
+            format!("The warehouse holds the copy of {} ({}).", shown::moment(at, zone), shown::ago(at, now))
+        }
         None => "The warehouse holds what was there before nightferry.".to_owned(),
     };
     let since = live.published_at.map(|at| shown::moment(at, zone));
@@ -186,7 +192,7 @@ fn bars(last: &[NightRow], zone: Tz, now: DateTime<Utc>) -> Option<String> {
         Bar {
             value: (night.ended_at.unwrap_or(now) - night.started_at).num_milliseconds(),
             class,
-            link: escaped(&link(&night.run_id)),
+            link: escaped(&shown::night_link(&night.run_id)),
             title: escaped(&title),
         }
     };

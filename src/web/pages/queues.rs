@@ -11,7 +11,7 @@ use super::super::House;
 use super::super::door::Role;
 use super::super::frame::{self, Frame, Trouble};
 use super::super::shown;
-use super::{Guest, nights};
+use super::Guest;
 use crate::adapters::ledger::in_time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -82,8 +82,11 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
     let queue = &house.config.queue;
     if queue.redis_url.is_none() && !queue.file.exists() {
         let file = queue.file.display();
-        return Err(Error::new(ErrorKind::Schema, format!("there is no queue yet: the file {file} is not there"))
-            .hint("it is made by the first worker on this machine; for a worker elsewhere set REDIS_URL"));
+        return Err(Error::new(
+            ErrorKind::Schema,
+            format!("there is no queue yet: the file {file} is not there"),
+        )
+        .hint("it is made by the first worker on this machine; for a worker elsewhere set REDIS_URL"));
     }
     let asking = async { tokio::try_join!(operator::stats(&house.config), operator::failed(&house.config)) };
     let (counts, failed) = in_time(LIMIT, asking).await.map_err(|error| match error.kind() {
@@ -131,7 +134,7 @@ impl FailedView {
         Self {
             id: job.id.clone(),
             run: shown::text(job.run.as_str()),
-            link: nights::link(job.run.as_str()),
+            link: shown::night_link(job.run.as_str()),
             attempt: job.attempt,
             ended: ended.unwrap_or_else(|| "–".to_owned()),
             error_kind: job.error_kind.clone(),
@@ -144,7 +147,8 @@ impl FailedView {
 #[post("/queues/retry")]
 pub(super) async fn retry(house: web::Data<House>, guest: Guest, asked: web::Form<OfJob>) -> HttpResponse {
     let config = &house.config;
-    act(&house, &guest, "retry", &asked.job, async || operator::retry(config, &asked.job).await.map(drop)).await
+    act(&house, &guest, "retry", &asked.job, async || operator::retry(config, &asked.job).await.map(drop))
+        .await
 }
 
 #[post("/queues/pause")]

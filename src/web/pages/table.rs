@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::super::chart;
 use super::super::frame::{self, Frame};
 use super::super::{House, shown};
-use super::{Guest, absent, nights};
+use super::{Guest, absent};
 use crate::adapters::ledger::dashboard::TableHistory;
 use crate::ids::{Stage, TableName};
 
@@ -51,13 +51,12 @@ struct Row {
     took: String,
 }
 
-/// The page of a table.
-pub(super) fn link(schema: &str, name: &str) -> String {
-    shown::link("/table", &[("schema", schema), ("name", name)])
-}
-
 #[get("/table")]
-pub(super) async fn one_table(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
+pub(super) async fn one_table(
+    house: web::Data<House>,
+    guest: Guest,
+    asked: web::Query<Asked>,
+) -> HttpResponse {
     let name = TableName::new(&asked.schema, &asked.name);
     if name.to_string().contains('\0') {
         return absent(&house, *guest, "The ledger has no such table.");
@@ -103,7 +102,7 @@ impl Row {
         Self {
             at: shown::moment(attempt.started_at, zone),
             machine: shown::machine(attempt.started_at),
-            link: nights::link(&attempt.run_id),
+            link: shown::night_link(&attempt.run_id),
             treatment: attempt.treatment.clone(),
             status: attempt.stage_status.clone(),
             rows: shown::count(attempt.rows_written),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::super::chart;
 use super::super::frame::{self, Frame};
 use super::super::{House, shown};
-use super::{Guest, Pager, number, table};
+use super::{Guest, Pager, number};
 use crate::adapters::ledger::dashboard::{TableOrder, TableRow, TableSearch};
 use crate::error::Result;
 
@@ -115,7 +115,7 @@ impl Row {
         let unknown = || "–".to_owned();
         Self {
             name: shown::text(&format!("{}.{}", row.schema_name, row.table_name)),
-            link: table::link(&row.schema_name, &row.table_name),
+            link: shown::table_link(&row.schema_name, &row.table_name),
             treatment: row.treatment.clone(),
             about: if row.is_whole { "" } else { "≈ " },
             rows: row.rows.map_or_else(unknown, shown::count),

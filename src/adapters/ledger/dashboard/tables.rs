@@ -169,8 +169,7 @@ impl LedgerReader {
     /// # Errors
     /// Those of [`LedgerReader::tables`].
     pub async fn sparklines(&self, tables: &[TableRow]) -> Result<Vec<Sparkline>> {
-        let column =
-            |of: fn(&TableRow) -> &str| -> Vec<&str> { tables.iter().map(of).collect() };
+        let column = |of: fn(&TableRow) -> &str| -> Vec<&str> { tables.iter().map(of).collect() };
         self.ask(async |session| {
             // By the primary key, a row each: their whole history would be four hundred nights.
             let sql = format!(
