@@ -75,7 +75,7 @@ pub(super) fn bars(bars: &[Bar], label: &str) -> String {
     let most = bars.iter().map(|bar| bar.value).max().unwrap_or_default().max(1) as f64;
     let width = bars.len() * STEP;
     let mut svg = format!(
-        "<svg class=\"bars\" viewBox=\"0 0 {width} {HEIGHT:.0}\" role=\"img\" aria-label=\"{label}\">"
+        "<svg class=\"bars\" viewBox=\"0 0 {width} {HEIGHT:.0}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{label}\">"
     );
     for (at, bar) in bars.iter().enumerate() {
         let height = (bar.value.max(0) as f64 / most * HEIGHT).max(3.0);

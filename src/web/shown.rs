@@ -40,6 +40,11 @@ pub(super) fn day(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).format("%a %-d %b").to_string()
 }
 
+/// `21 Nov 2026`.
+pub(super) fn date(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%-d %b %Y").to_string()
+}
+
 /// What `<time datetime>` wants.
 pub(super) fn machine(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()

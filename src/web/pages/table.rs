@@ -33,7 +33,8 @@ struct Page {
     name: String,
     what: &'static str,
     chart: String,
-    most: String,
+    between: String,
+    longest: String,
     from: String,
     to: String,
     took: String,
@@ -80,7 +81,7 @@ fn view(house: &House, guest: &Guest, name: &TableName, history: &[TableHistory]
         .collect();
     let values: Vec<i64> = good.iter().map(|attempt| attempt.rows_written).collect();
     let day = |attempt: Option<&&TableHistory>| {
-        attempt.map(|attempt| shown::day(attempt.started_at, zone)).unwrap_or_default()
+        attempt.map(|attempt| shown::date(attempt.started_at, zone)).unwrap_or_default()
     };
     let name = shown::text(&name.to_string());
     let took: Vec<i64> = good.iter().map(|attempt| attempt.duration_ms).collect();
@@ -89,12 +90,19 @@ fn view(house: &House, guest: &Guest, name: &TableName, history: &[TableHistory]
         name,
         what: if is_whole { "Rows, night after night" } else { "Rows added, night after night" },
         chart: chart::area(&values, if is_whole { "Rows of each night" } else { "Rows added in each night" }),
-        most: shown::count(values.iter().max().copied().unwrap_or_default()),
+        between: between(&values),
+        longest: shown::millis(took.iter().max().copied().unwrap_or_default()),
         from: day(good.first()),
         to: day(good.last()),
         took: chart::area(&took, "Duration of each night"),
         rows: history.iter().take(LISTED).map(|attempt| Row::new(attempt, zone)).collect(),
     }
+}
+
+fn between(values: &[i64]) -> String {
+    let (least, most) = (values.iter().min().copied(), values.iter().max().copied());
+    let [least, most] = [least, most].map(|value| shown::count(value.unwrap_or_default()));
+    if least == most { format!("{most} each night") } else { format!("between {least} and {most}") }
 }
 
 impl Row {

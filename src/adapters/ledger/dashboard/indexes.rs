@@ -67,9 +67,11 @@ impl LedgerReader {
                        and ($1 = '' or position(lower($1) in lower(schema_name || '.' || table_name || ' ' || object_name)) > 0)
                      order by duration_ms desc, schema_name, object_name limit $3 offset $4),
                  before as materialized (
-                     select kind, schema_name, table_name, object_name, duration_ms
-                     from good join nightferry.objects using (run_id, stage, attempt)
-                     where nights_ago > 0 and object_name = any (array(select object_name from latest)))
+                     select found.*
+                     from good cross join lateral (
+                         select kind, schema_name, table_name, object_name, duration_ms from nightferry.objects
+                         where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt) offset 0) as found
+                     where nights_ago > 0 and found.object_name in (select object_name from latest))
                  select latest.kind, latest.schema_name, latest.table_name, latest.object_name, latest.duration_ms,
                      percentile_cont(0.5) within group (order by before.duration_ms) as median_ms, latest.in_all as objects
                  from latest left join before using (kind, schema_name, table_name, object_name)
