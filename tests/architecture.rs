@@ -23,7 +23,7 @@ const RINGS: [&[&str]; 5] = [
 const ENTRANCES_OF_THE_COMMAND_LINE: [&str; 2] = ["web", "report"];
 
 /// Libraries that one folder hides from all others, each with those that begin with its name: `apalis`, `apalis_core`.
-const VENDORS: [(&str, &str); 11] = [
+const VENDORS: [(&str, &str); 12] = [
     ("apalis", "src/adapters/queue/"),
     ("redis", "src/adapters/queue/"),
     ("reqwest", "src/adapters/http"),
@@ -32,6 +32,7 @@ const VENDORS: [(&str, &str); 11] = [
     ("lettre", "src/adapters/mail.rs"),
     ("sentry", "src/adapters/reporting.rs"),
     ("actix_web", "src/web/"),
+    ("askama", "src/web/"),
     ("clap", "src/cli/"),
     ("dotenvy", "src/config/"),
     ("tracing_bunyan_formatter", "src/telemetry"),

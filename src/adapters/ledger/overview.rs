@@ -226,15 +226,16 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn attempts(&mut self, runs: &[&str]) -> Result<Vec<AttemptLine>> {
         sqlx::query_as(
+            // The condition inside, so that nothing is counted where the total is known.
             "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint,
-                    coalesce(so_far.tables, tables_written) as tables, coalesce(so_far.rows, rows_written) as rows,
-                    coalesce(so_far.bytes, bytes_written) as bytes
+                    tables_written + so_far.tables as tables, rows_written + so_far.rows as rows, bytes_written + so_far.bytes as bytes
              from nightferry.stages
-             left join lateral (
+             cross join lateral (
                 select count(*) as tables, coalesce(sum(tables.rows_written), 0)::bigint as rows, coalesce(sum(tables.bytes), 0)::bigint as bytes
                 from nightferry.tables
-                where (tables.run_id, tables.stage, tables.attempt) = (stages.run_id, stages.stage, stages.attempt)
-             ) as so_far on stages.status = 'running'
+                where stages.status = 'running'
+                  and (tables.run_id, tables.stage, tables.attempt) = (stages.run_id, stages.stage, stages.attempt)
+             ) as so_far
              where run_id = any ($1) order by started_at, attempt",
         )
         .bind(runs)
