@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod generations;
 mod history;
+mod logs;
 mod plan;
 mod queue;
 mod restart;
@@ -59,7 +60,8 @@ Examples:
   nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
   nightferry restart full-replication     Put a stage on its queue again
-  nightferry queue failed                 Which jobs failed, and why?";
+  nightferry queue failed                 Which jobs failed, and why?
+  nightferry logs worker.log              Where did the night's time go?";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -78,6 +80,7 @@ enum Command {
     Schema(schema::Arguments),
     Status(status::Arguments),
     History(history::Arguments),
+    Logs(logs::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -139,6 +142,7 @@ impl Command {
             Self::Schema(arguments) => schema::run(arguments, settings).await,
             Self::Status(arguments) => status::run(arguments, settings).await,
             Self::History(arguments) => history::run(arguments, settings).await,
+            Self::Logs(arguments) => logs::run(arguments),
         }
     }
 
