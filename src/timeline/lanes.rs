@@ -132,7 +132,7 @@ mod tests {
             item.lane = Some(name.into());
         }
         let names: Vec<_> = timeline(items).lanes().into_iter().filter_map(|lane| lane.name).collect();
-        assert_eq!(names, ["load 2", "load 10", "index 1", "check", "load"]);
+        assert_eq!(names, ["load", "load 2", "load 10", "index 1", "check"]);
     }
 
     #[test]

@@ -119,6 +119,6 @@ mod tests {
     fn a_night_of_no_length_is_seen_too() {
         let bar = Bar { value: 0, class: "failed", link: "/nights/x".into(), title: "x".into() };
         assert!(bars(&[bar], "nights").contains("class=\"bar failed\" x=\"349\" y=\"87.0\""));
-        assert!(bars(&[], "nights").contains("viewBox=\"0 0 0 90\""));
+        assert!(bars(&[], "nights").contains("viewBox=\"0 0 360 90\""));
     }
 }
