@@ -1,5 +1,7 @@
 //! The web process. For now it answers a platform's health checks; it reads, and never starts anything.
 
+pub mod metrics;
+
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, route};
 use serde_json::json;
