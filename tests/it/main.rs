@@ -65,5 +65,6 @@ mod three_nights;
 mod told;
 mod verify_command;
 mod verify_incremental;
+mod web;
 mod workers;
 mod writers;

@@ -3,6 +3,7 @@
 mod accounts;
 mod backups;
 mod content;
+pub mod dashboard;
 mod deliveries;
 mod earlier;
 mod generations;

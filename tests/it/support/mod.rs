@@ -18,6 +18,7 @@ mod smtp;
 mod standby;
 pub(crate) mod standing;
 mod wait;
+pub(crate) mod web;
 mod witness;
 mod workers;
 pub(crate) mod writers;
