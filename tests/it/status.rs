@@ -11,7 +11,7 @@ use crate::support::{Gate, RedisServer, TestNight, WorkerProcess, until};
 const RUN: &[&str] = &["run", "full-replication"];
 
 /// A night with one table of 1,000 rows. The copy of row 500 and the building of an index wait while somebody holds their lock on the warehouse.
-async fn night() -> TestNight {
+pub(crate) async fn night() -> TestNight {
     let night = TestNight::new().await;
     night
         .source_sql(
@@ -27,7 +27,7 @@ async fn night() -> TestNight {
     night
 }
 
-async fn closed(night: &TestNight, lock: u32) -> Gate {
+pub(crate) async fn closed(night: &TestNight, lock: u32) -> Gate {
     Gate::of(&night.warehouse, &format!("select pg_advisory_lock({lock})"), &format!("lock {lock}")).await
 }
 
@@ -313,8 +313,12 @@ async fn a_look_is_short_however_long_the_history_is() {
     took.sort();
     // 25 ms on an idle machine with two cores; the tests run beside each other.
     assert!(took[0].as_millis() < 50, "{took:?}");
-    let start = Instant::now();
-    let history = overlook.history(400).await.unwrap();
-    assert_eq!(history.runs.len(), 400);
-    assert!(start.elapsed().as_millis() < 250, "{:?}", start.elapsed());
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        assert_eq!(overlook.history(400).await.unwrap().runs.len(), 400);
+        took.push(start.elapsed());
+    }
+    took.sort();
+    assert!(took[0].as_millis() < 200, "{took:?}");
 }
