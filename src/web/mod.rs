@@ -138,6 +138,7 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         .service(door::sign_in)
         .service(door::sign_out)
         .route(style.path, web::get().to(move || async move { style.answer() }))
+        .route("/icon.svg", web::get().to(frame::icon))
         .service(behind_the_door);
     app.app_data(house).service(open);
 }
