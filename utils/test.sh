@@ -42,6 +42,6 @@ if [[ -z ${NIGHTFERRY_TEST_PG_BIN_DIRS:-} ]]; then
 fi
 export NIGHTFERRY_TEST_PG_BIN_DIRS
 
-# Half of the time a test waits for a server.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
+# Most of the time a test waits for a server.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 cargo test --locked "$@"
