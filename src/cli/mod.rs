@@ -9,6 +9,7 @@ mod check;
 mod generations;
 mod history;
 mod plan;
+mod progress;
 mod queue;
 mod restart;
 mod rollback;
@@ -152,6 +153,12 @@ impl Command {
 fn log_to_stdout(log: &crate::config::Log) {
     let terminal = std::io::stdout().is_terminal();
     install(|beside| telemetry::subscriber(log, terminal, std::io::stdout, beside), log);
+}
+
+/// Logs to standard output, above the bars of a command that a person watches.
+fn log_above(bars: &progress::Bars, log: &crate::config::Log) {
+    let above = bars.log();
+    install(|beside| telemetry::subscriber(log, true, above, beside), log);
 }
 
 /// Logs to standard error: for the commands whose standard output is their answer.

@@ -11,6 +11,8 @@ mod pages;
 mod readiness;
 mod shown;
 
+mod metrics;
+
 use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;

@@ -41,6 +41,8 @@ mod odd_backups;
 mod odd_increments;
 mod odd_queue;
 mod pooler;
+mod progress;
+mod prometheus;
 mod publish_choice;
 mod publish_locks;
 mod queue;

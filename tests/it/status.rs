@@ -11,7 +11,7 @@ use crate::support::{Gate, RedisServer, TestNight, WorkerProcess, until};
 const RUN: &[&str] = &["run", "full-replication"];
 
 /// A night with one table of 1,000 rows. The copy of row 500 and the building of an index wait while somebody holds their lock on the warehouse.
-async fn night() -> TestNight {
+pub(crate) async fn night() -> TestNight {
     let night = TestNight::new().await;
     night
         .source_sql(
@@ -27,7 +27,7 @@ async fn night() -> TestNight {
     night
 }
 
-async fn closed(night: &TestNight, lock: u32) -> Gate {
+pub(crate) async fn closed(night: &TestNight, lock: u32) -> Gate {
     Gate::of(&night.warehouse, &format!("select pg_advisory_lock({lock})"), &format!("lock {lock}")).await
 }
 

@@ -60,7 +60,7 @@ async fn nobody_sees_anything_without_a_token() {
     ] {
         assert_eq!(web.ask("GET", "/nights", &[("Authorization", &header)]).await.status, 401, "{header}");
     }
-    for path in ["/nights", "/tables", "/indexes"] {
+    for path in ["/nights", "/tables", "/indexes", "/metrics"] {
         assert_eq!(web.get(path, READER).await.status, 200, "{path}");
         assert_eq!(web.get(path, OPERATOR).await.status, 200, "{path}");
     }

@@ -12,7 +12,7 @@ use super::{Ending, log_to_stderr, say, say_json, settings::Settings};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::overview::{Overlook, Overview};
-pub(super) use render::local;
+pub(super) use render::{local, place, progress_of};
 
 /// Show what runs now: stage, step, tables and rows so far, what each connection is doing, and when it will be done.
 ///

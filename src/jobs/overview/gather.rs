@@ -312,7 +312,7 @@ fn when(stage: Option<&StageNow>, following: &[&str], done: &[DoneNight], at: Da
 }
 
 /// What is on the queues. A file that was never made is empty, and stays so.
-async fn queues(config: &crate::config::Queue) -> QueueNow {
+pub(super) async fn queues(config: &crate::config::Queue) -> QueueNow {
     if config.redis_url.is_none() && !config.file.exists() {
         return QueueNow::default();
     }
@@ -325,7 +325,7 @@ async fn queues(config: &crate::config::Queue) -> QueueNow {
 }
 
 /// When the schedules that are set come next.
-fn schedule(config: &Config, at: DateTime<Utc>) -> Vec<NextTime> {
+pub(super) fn schedule(config: &Config, at: DateTime<Utc>) -> Vec<NextTime> {
     let push = config.backup.push.as_ref().and_then(|push| push.schedule.as_ref());
     let set = [
         ("night", Some(&config.queue.schedule)),

@@ -4,6 +4,7 @@
 mod eta;
 mod gather;
 mod history;
+mod measures;
 mod statement;
 mod under_way;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub use eta::Eta;
 pub use gather::{Overlook, now};
 pub use history::{History, HistoryRun, StageStory, Story, history, story};
+pub use measures::{Measures, WarehouseMeasures, measures};
 pub use statement::What;
 pub use under_way::UnderWay;
 

@@ -58,7 +58,8 @@ pub(crate) async fn http(
         request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        // A browser's driver keeps the connection, whatever it is told.
+        while !is_whole(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}
         String::from_utf8(answer).unwrap()
     };
     let answer = tokio::time::timeout(Duration::from_secs(60), asking).await.expect("no answer in a minute");
@@ -70,6 +71,16 @@ pub(crate) async fn http(
         (name.to_lowercase(), value.trim().to_owned())
     };
     Answer { status, headers: lines.map(header).collect(), body: body.to_owned() }
+}
+
+/// Whether all is there that its length promises.
+fn is_whole(answer: &[u8]) -> bool {
+    let answer = String::from_utf8_lossy(answer);
+    let Some((head, _)) = answer.split_once("\r\n\r\n") else { return false };
+    let length =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:").map(str::to_owned));
+    let length: Option<usize> = length.and_then(|length| length.trim().parse().ok());
+    length.is_some_and(|length| answer.len() >= head.len() + 4 + length)
 }
 
 impl WebProcess {
