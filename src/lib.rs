@@ -1,7 +1,7 @@
 //! nightferry carries a production PostgreSQL database into a data warehouse every night.
 //!
 //! The rings, imports pointing down only:
-//! 1. entrances: `cli`, `web`;
+//! 1. entrances: `cli`, `web`, `report`;
 //! 2. orchestration: `jobs`;
 //! 3. capabilities, which know no sibling: `replication`, `vault`;
 //! 4. adapters, one outside thing each: `adapters`;
@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod notice;
 pub mod outcome;
 pub mod replication;
+pub mod report;
 pub mod telemetry;
 pub mod timeline;
 pub mod vault;

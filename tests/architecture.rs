@@ -23,7 +23,7 @@ const RINGS: [&[&str]; 5] = [
 const ENTRANCES_OF_THE_COMMAND_LINE: [&str; 2] = ["web", "report"];
 
 /// Libraries that one folder hides from all others, each with those that begin with its name: `apalis`, `apalis_core`.
-const VENDORS: [(&str, &str); 14] = [
+const VENDORS: [(&str, &str); 17] = [
     ("apalis", "src/adapters/queue/"),
     ("redis", "src/adapters/queue/"),
     ("reqwest", "src/adapters/http"),
@@ -37,6 +37,9 @@ const VENDORS: [(&str, &str); 14] = [
     ("clap", "src/cli/"),
     ("indicatif", "src/cli/"),
     ("dotenvy", "src/config/"),
+    ("aho_corasick", "src/report/"),
+    ("memchr", "src/report/"),
+    ("flate2", "src/report/"),
     ("tracing_bunyan_formatter", "src/telemetry"),
 ];
 

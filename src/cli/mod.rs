@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod generations;
 mod history;
+mod logs;
 mod plan;
 mod progress;
 mod queue;
@@ -60,7 +61,8 @@ Examples:
   nightferry rollback                     Yesterday's copy live again
   nightferry worker                       The process that runs the nights at their time
   nightferry restart full-replication     Put a stage on its queue again
-  nightferry queue failed                 Which jobs failed, and why?";
+  nightferry queue failed                 Which jobs failed, and why?
+  nightferry logs worker.log              Where did the night's time go?";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -79,6 +81,7 @@ enum Command {
     Schema(schema::Arguments),
     Status(status::Arguments),
     History(history::Arguments),
+    Logs(logs::Arguments),
 }
 
 /// How a command ended that did not fail.
@@ -140,6 +143,7 @@ impl Command {
             Self::Schema(arguments) => schema::run(arguments, settings).await,
             Self::Status(arguments) => status::run(arguments, settings).await,
             Self::History(arguments) => history::run(arguments, settings).await,
+            Self::Logs(arguments) => logs::run(arguments),
         }
     }
 

@@ -75,12 +75,12 @@ pub(crate) async fn http(
 
 /// Whether all is there that its length promises.
 fn is_whole(answer: &[u8]) -> bool {
-    let answer = String::from_utf8_lossy(answer);
-    let Some((head, _)) = answer.split_once("\r\n\r\n") else { return false };
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(head) = answer.windows(END.len()).position(|window| window == END) else { return false };
+    let lines = String::from_utf8_lossy(&answer[..head]).to_lowercase();
     let length =
-        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:").map(str::to_owned));
-    let length: Option<usize> = length.and_then(|length| length.trim().parse().ok());
-    length.is_some_and(|length| answer.len() >= head.len() + 4 + length)
+        lines.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= head + END.len() + length)
 }
 
 impl WebProcess {

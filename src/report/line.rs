@@ -1,0 +1,409 @@
+//! A line of a log becomes an event, or nothing: a pure function over bytes.
+//!
+//! Known are nightferry's own JSON lines, those of the platform that has put time and container before them, the lines of the replaced
+//! system, and what `pg_restore --verbose --jobs` says.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::moment::{self, Moment};
+use crate::events;
+
+/// What a line must contain to be worth a look. All others are only counted.
+pub(super) const NEEDLES: [&str; 13] = [
+    LAUNCHING,
+    FINISHED,
+    "\"stage.",
+    "\"step.",
+    "\"table.copied\"",
+    "\"object.built\"",
+    "\"run.ended\"",
+    BACKUP_ID,
+    events::START_CREATE_BACKUP,
+    events::START_RESTORE,
+    events::RESTORE_DONE,
+    "enrichment.add - ",
+    events::IMPORT_AND_ENRICHMENT_DONE,
+];
+
+const LAUNCHING: &str = "launching item ";
+const FINISHED: &str = "finished item ";
+
+/// The first line of a night of the replaced system, in its first years.
+const BACKUP_ID: &str = "Backup ID:";
+
+/// A line that says something about a night.
+#[derive(Debug, PartialEq)]
+pub(super) struct Line<'a> {
+    /// When it was written, where it says so.
+    pub(super) moment: Option<Moment>,
+    /// The container that wrote it, `[background-1]`; empty where the line does not say.
+    pub(super) source: &'a [u8],
+    /// The run; empty where the line does not say.
+    pub(super) run: Cow<'a, str>,
+    /// The stage; empty where the line does not say.
+    pub(super) stage: Cow<'a, str>,
+    pub(super) event: Event<'a>,
+}
+
+/// What it says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Event<'a> {
+    Mark(Mark),
+    Launched {
+        id: u64,
+        what: &'a [u8],
+    },
+    Finished {
+        id: u64,
+        what: &'a [u8],
+    },
+    StageStarted {
+        attempt: u64,
+    },
+    StageEnded {
+        millis: Option<u64>,
+        error: Option<Cow<'a, str>>,
+    },
+    StepStarted {
+        step: Cow<'a, str>,
+    },
+    StepEnded {
+        step: Cow<'a, str>,
+        millis: Option<u64>,
+        failed: bool,
+    },
+    Copied {
+        table: Cow<'a, str>,
+        rows: Option<u64>,
+        bytes: Option<u64>,
+        millis: u64,
+        connection: Cow<'a, str>,
+    },
+    Built {
+        kind: Cow<'a, str>,
+        object: Cow<'a, str>,
+        table: Cow<'a, str>,
+        millis: u64,
+        connection: Cow<'a, str>,
+    },
+    RunEnded {
+        status: Cow<'a, str>,
+    },
+}
+
+/// The lines that operators have known for years, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    BackupStarted,
+    BackupNamed,
+    RestoreStarted,
+    RestoreDone,
+    EnrichmentStarted,
+    EnrichmentEnded,
+    AllDone,
+}
+
+const MARKS: [(&str, Mark); 7] = [
+    (events::START_CREATE_BACKUP, Mark::BackupStarted),
+    (BACKUP_ID, Mark::BackupNamed),
+    (events::START_RESTORE, Mark::RestoreStarted),
+    (events::RESTORE_DONE, Mark::RestoreDone),
+    (events::ENRICHMENT_STARTED, Mark::EnrichmentStarted),
+    (events::ENRICHMENT_ENDED, Mark::EnrichmentEnded),
+    (events::IMPORT_AND_ENRICHMENT_DONE, Mark::AllDone),
+];
+
+/// What came of a line.
+#[derive(Debug, PartialEq)]
+pub(super) enum Reading<'a> {
+    Event(Line<'a>),
+    /// It only quotes what we look for, or says nothing that is measured.
+    Nothing,
+    /// It begins like one of ours, and is broken.
+    Unreadable,
+}
+
+/// Reads a line, without its end.
+pub(super) fn read(line: &[u8]) -> Reading<'_> {
+    let Prefix { moment, source, rest } = prefix(line);
+    if rest.first() == Some(&b'{') {
+        return json(rest, moment, source);
+    }
+    match plain(rest) {
+        Some(event) => Reading::Event(Line { moment, source, run: "".into(), stage: "".into(), event }),
+        None => Reading::Nothing,
+    }
+}
+
+/// When a line was written, whatever it says.
+pub(super) fn written_at(line: &[u8]) -> Option<Moment> {
+    let Prefix { moment, rest, .. } = prefix(line);
+    moment.or_else(|| {
+        let fields: Fields<'_> = serde_json::from_slice(rest).ok()?;
+        fields.moment()
+    })
+}
+
+struct Prefix<'a> {
+    moment: Option<Moment>,
+    source: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// `2020-10-22 05:10:01.123456789 +0200 CEST [background-1] `, each part of it where it is there.
+fn prefix(line: &[u8]) -> Prefix<'_> {
+    let (moment, length) =
+        moment::at_start(line).map_or((None, 0), |(moment, length)| (Some(moment), length));
+    let mut rest = line[length..].trim_ascii_start();
+    let mut source: &[u8] = b"";
+    if moment.is_some() && rest.first() == Some(&b'[') {
+        if let Some(end) = memchr::memchr(b']', rest) {
+            source = &rest[..=end];
+            rest = rest[end + 1..].trim_ascii_start();
+        }
+    }
+    Prefix { moment, source, rest: rest.trim_ascii_end() }
+}
+
+/// What a line says that is no JSON: the old lines, and those of pg_restore.
+fn plain(text: &[u8]) -> Option<Event<'_>> {
+    if let Some((id, what)) = item(text, LAUNCHING) {
+        return Some(Event::Launched { id, what });
+    }
+    if let Some((id, what)) = item(text, FINISHED) {
+        return Some(Event::Finished { id, what });
+    }
+    let is_in = |name: &str| memmem::find(text, name.as_bytes()).is_some();
+    MARKS.into_iter().find(|(name, _)| is_in(name)).map(|(_, mark)| Event::Mark(mark))
+}
+
+/// The number and the name of an item: `launching item 3456 TABLE DATA answers`.
+fn item<'a>(text: &'a [u8], verb: &str) -> Option<(u64, &'a [u8])> {
+    let text = &text[memmem::find(text, verb.as_bytes())? + verb.len()..];
+    let digits = text.iter().take_while(|letter| letter.is_ascii_digit()).count();
+    // Longer ones are no ids of pg_dump.
+    let id = std::str::from_utf8(&text[..digits]).ok().filter(|_| digits <= 18)?.parse().ok()?;
+    let what = text[digits..].strip_prefix(b" ")?.trim_ascii();
+    (!what.is_empty()).then_some((id, what))
+}
+
+/// The fields of a JSON line that are looked at. Raw: another program's line may have something else under these names.
+#[derive(Debug, Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    msg: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    run: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    step: Option<&'a RawValue>,
+    #[serde(borrow)]
+    table: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    connection: Option<&'a RawValue>,
+    #[serde(borrow, rename = "error.message")]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rows: Option<&'a RawValue>,
+    #[serde(borrow)]
+    bytes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    duration_ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    attempt: Option<&'a RawValue>,
+}
+
+/// A text; empty where it is missing, or something else.
+fn text(value: Option<&RawValue>) -> Cow<'_, str> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    value
+        .and_then(|value| serde_json::from_str(value.get()).ok())
+        .map_or(Cow::Borrowed(""), |Text(text)| text)
+}
+
+fn count(value: Option<&RawValue>) -> Option<u64> {
+    value?.get().parse().ok()
+}
+
+impl<'a> Fields<'a> {
+    fn moment(&self) -> Option<Moment> {
+        moment::at_start(text(self.time).as_bytes()).map(|(moment, _)| moment)
+    }
+
+    fn event(&self) -> Option<Event<'a>> {
+        let msg = text(self.msg);
+        let millis = count(self.duration_ms);
+        Some(match msg.as_ref() {
+            events::STAGE_STARTED => Event::StageStarted { attempt: count(self.attempt).unwrap_or(1) },
+            events::STAGE_ENDED => Event::StageEnded { millis, error: None },
+            events::STAGE_FAILED => Event::StageEnded { millis, error: Some(text(self.error)) },
+            events::STEP_STARTED => Event::StepStarted { step: text(self.step) },
+            events::STEP_ENDED => Event::StepEnded { step: text(self.step), millis, failed: false },
+            events::STEP_FAILED => Event::StepEnded { step: text(self.step), millis, failed: true },
+            events::TABLE_COPIED => Event::Copied {
+                table: text(self.table),
+                rows: count(self.rows),
+                bytes: count(self.bytes),
+                millis: millis?,
+                connection: text(self.connection),
+            },
+            events::OBJECT_BUILT => Event::Built {
+                kind: text(self.kind),
+                object: text(self.object),
+                table: text(self.table),
+                millis: millis?,
+                connection: text(self.connection),
+            },
+            events::RUN_ENDED => Event::RunEnded { status: text(self.status) },
+            _ => {
+                let mark = MARKS.into_iter().find(|(name, _)| msg.starts_with(name));
+                match mark {
+                    Some((_, mark)) => Event::Mark(mark),
+                    None => of_tool(msg)?,
+                }
+            }
+        })
+    }
+}
+
+/// What pg_restore says, within a JSON line. A name that JSON has to escape cannot be borrowed; such an item goes by another name
+/// or none in the result, so it is left out.
+fn of_tool(said: Cow<'_, str>) -> Option<Event<'_>> {
+    match said {
+        Cow::Borrowed(said) => match plain(said.as_bytes()) {
+            Some(event @ (Event::Launched { .. } | Event::Finished { .. })) => Some(event),
+            _ => None,
+        },
+        Cow::Owned(_) => None,
+    }
+}
+
+fn json<'a>(rest: &'a [u8], moment: Option<Moment>, source: &'a [u8]) -> Reading<'a> {
+    let Ok(fields) = serde_json::from_slice::<Fields<'a>>(rest) else { return Reading::Unreadable };
+    let Some(event) = fields.event() else { return Reading::Nothing };
+    // The line's own time is exact; that of the platform is when it came, but in the zone that operators read.
+    let moment = match (fields.moment(), moment) {
+        (Some(own), Some(platform)) => Some(Moment { at: own.at, offset: platform.offset }),
+        (own, platform) => own.or(platform),
+    };
+    Reading::Event(Line { moment, source, run: text(fields.run), stage: text(fields.stage), event })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(line: &str) -> Option<Event<'_>> {
+        match read(line.as_bytes()) {
+            Reading::Event(line) => Some(line.event),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_line_of_pg_restore_behind_the_platforms_prefix_is_an_item() {
+        let Reading::Event(line) = read(
+            b"2020-10-22 05:10:01.123456789 +0200 CEST [background-1] pg_restore: launching item 3456 TABLE DATA answers\r",
+        ) else {
+            panic!("no event")
+        };
+        assert_eq!(line.event, Event::Launched { id: 3456, what: b"TABLE DATA answers" });
+        assert_eq!((line.source, line.moment.unwrap().offset), (&b"[background-1]"[..], 7200));
+        assert_eq!(
+            event("pg_restore: finished item 7 FK CONSTRAINT odd name fk"),
+            Some(Event::Finished { id: 7, what: b"FK CONSTRAINT odd name fk" })
+        );
+    }
+
+    #[test]
+    fn every_event_of_ours_that_is_measured_is_read() {
+        let line =
+            |rest: &str| format!(r#"{{"v":0,"msg":{rest},"time":"2026-11-20T04:10:00.250Z","run":"r"}}"#);
+        let table = line(r#""table.copied","table":"public.users","rows":7,"bytes":90,"duration_ms":12"#);
+        assert_eq!(
+            event(&table),
+            Some(Event::Copied {
+                table: "public.users".into(),
+                rows: Some(7),
+                bytes: Some(90),
+                millis: 12,
+                connection: "".into()
+            })
+        );
+        let failed = line(r#""stage.failed","duration_ms":3,"error.message":"it \"broke\"""#);
+        assert_eq!(
+            event(&failed),
+            Some(Event::StageEnded { millis: Some(3), error: Some("it \"broke\"".into()) })
+        );
+        assert_eq!(event(&line(r#""Start restore""#)), Some(Event::Mark(Mark::RestoreStarted)));
+        assert_eq!(
+            event(&line(r#""run.ended","status":"succeeded""#)),
+            Some(Event::RunEnded { status: "succeeded".into() })
+        );
+        assert_eq!(
+            event(&line(r#""pg_restore: launching item 3 INDEX i""#)),
+            Some(Event::Launched { id: 3, what: b"INDEX i" })
+        );
+    }
+
+    #[test]
+    fn each_event_that_is_read_has_a_needle() {
+        let named = [
+            events::STAGE_STARTED,
+            events::STAGE_ENDED,
+            events::STAGE_FAILED,
+            events::STEP_STARTED,
+            events::STEP_ENDED,
+            events::STEP_FAILED,
+            events::TABLE_COPIED,
+            events::OBJECT_BUILT,
+            events::RUN_ENDED,
+        ];
+        let names = named.into_iter().chain(MARKS.into_iter().map(|(name, _)| name));
+        for name in names {
+            let line = format!("{{\"msg\":\"{name}\"}}");
+            assert!(NEEDLES.iter().any(|needle| line.contains(needle)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_is_no_event_and_a_broken_line_is_unreadable() {
+        let quoted = br#"{"msg":"cannot parse \"Start restore\"","time":"2026-11-20T04:10:00Z"}"#;
+        assert_eq!(read(quoted), Reading::Nothing);
+        for broken in [&br#"{"msg":"Start restore""#[..], b"{\"msg\":\"Start restore\",\"run\":\"\xff\"}"] {
+            assert_eq!(read(broken), Reading::Unreadable);
+        }
+        assert_eq!(read(b"pg_restore: launching item x TABLE"), Reading::Nothing);
+        assert_eq!(read(b"pg_restore: launching item 99999999999999999999999 TABLE"), Reading::Nothing);
+    }
+
+    #[test]
+    fn fields_of_another_kind_do_no_harm() {
+        let odd =
+            r#"{"msg":"table.copied","table":{"a":1},"rows":"many","duration_ms":5,"time":7,"run":null}"#;
+        assert_eq!(
+            event(odd),
+            Some(Event::Copied {
+                table: "".into(),
+                rows: None,
+                bytes: None,
+                millis: 5,
+                connection: "".into()
+            })
+        );
+    }
+}
