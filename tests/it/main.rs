@@ -10,6 +10,7 @@ mod backup_fetch;
 mod backup_push;
 mod backup_sources;
 mod broken_dependents;
+mod browser;
 mod bucket;
 mod chaos;
 mod cli;
