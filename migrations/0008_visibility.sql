@@ -21,6 +21,7 @@ alter table nightferry.tables
     add column started_at timestamptz;
 
 create index tables_by_name on nightferry.tables (schema_name, table_name);
+create index tables_of_other_stages on nightferry.tables (schema_name, table_name) where stage <> 'full-replication';
 create index runs_by_start on nightferry.runs (started_at);
 
 -- How far a step is that moves bytes which no server counts: a download, a push.
@@ -118,8 +119,8 @@ select
     tables.treatment,
     tables.rows_written,
     tables.bytes,
-    make_interval(secs => tables.duration_ms / 1000.0) as duration,
-    coalesce(tables.started_at, stages.started_at) as started_at
+    coalesce(tables.started_at, stages.started_at) as started_at,
+    make_interval(secs => tables.duration_ms / 1000.0) as duration
 from nightferry.tables
 join nightferry.stages using (run_id, stage, attempt);
 

@@ -85,6 +85,12 @@ pub const SCHEDULE_SUPERSEDED: &str = "schedule.superseded";
 pub const WEB_STARTED: &str = "web.started";
 /// The web process was asked to stop; field `signal`.
 pub const WEB_STOPPING: &str = "web.stopping";
+/// Somebody signed in to the dashboard; field `role`.
+pub const WEB_SIGNED_IN: &str = "web.signed-in";
+/// Ten wrong tokens were tried within a minute: for the rest of it none is looked at.
+pub const WEB_TOO_MANY_WRONG_TOKENS: &str = "web.too-many-wrong-tokens";
+/// An operator had something done from the dashboard; fields `action`, `subject`.
+pub const WEB_ACTION: &str = "web.action";
 /// The worker was asked to stop; field `signal`.
 pub const WORKER_STOPPING: &str = "worker.stopping";
 /// The worker did not let go of its work in time, and ended without; field `why`.

@@ -23,7 +23,7 @@ const RINGS: [&[&str]; 5] = [
 const ENTRANCES_OF_THE_COMMAND_LINE: [&str; 2] = ["web", "report"];
 
 /// Libraries that one folder hides from all others, each with those that begin with its name: `apalis`, `apalis_core`.
-const VENDORS: [(&str, &str); 14] = [
+const VENDORS: [(&str, &str); 17] = [
     ("apalis", "src/adapters/queue/"),
     ("redis", "src/adapters/queue/"),
     ("reqwest", "src/adapters/http"),
@@ -32,7 +32,10 @@ const VENDORS: [(&str, &str); 14] = [
     ("lettre", "src/adapters/mail.rs"),
     ("sentry", "src/adapters/reporting.rs"),
     ("actix_web", "src/web/"),
+    ("askama", "src/web/"),
+    ("prometheus_client", "src/web/metrics.rs"),
     ("clap", "src/cli/"),
+    ("indicatif", "src/cli/"),
     ("dotenvy", "src/config/"),
     ("aho_corasick", "src/report/"),
     ("memchr", "src/report/"),

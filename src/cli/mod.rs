@@ -7,8 +7,10 @@ mod adopt;
 mod backup;
 mod check;
 mod generations;
+mod history;
 mod logs;
 mod plan;
+mod progress;
 mod queue;
 mod restart;
 mod rollback;
@@ -16,6 +18,7 @@ mod run;
 mod schema;
 mod settings;
 mod signals;
+mod status;
 mod summary;
 mod trouble;
 mod verify;
@@ -51,6 +54,8 @@ Examples:
   nightferry check                        Is everything ready for tonight?
   nightferry plan                         What would a night do?
   nightferry run night                    A whole night now, in the foreground
+  nightferry status --watch               How far is it, and when will it be done?
+  nightferry history                      How did the last nights go?
   nightferry verify                       Does the warehouse still hold what the source has?
   nightferry backup push                  A dump of the source into the bucket
   nightferry rollback                     Yesterday's copy live again
@@ -74,6 +79,8 @@ enum Command {
     Backup(backup::Arguments),
     Queue(queue::Arguments),
     Schema(schema::Arguments),
+    Status(status::Arguments),
+    History(history::Arguments),
     Logs(logs::Arguments),
 }
 
@@ -134,6 +141,8 @@ impl Command {
             Self::Backup(arguments) => backup::run(arguments, settings).await,
             Self::Queue(arguments) => queue::run(arguments, settings).await,
             Self::Schema(arguments) => schema::run(arguments, settings).await,
+            Self::Status(arguments) => status::run(arguments, settings).await,
+            Self::History(arguments) => history::run(arguments, settings).await,
             Self::Logs(arguments) => logs::run(arguments),
         }
     }
@@ -148,6 +157,12 @@ impl Command {
 fn log_to_stdout(log: &crate::config::Log) {
     let terminal = std::io::stdout().is_terminal();
     install(|beside| telemetry::subscriber(log, terminal, std::io::stdout, beside), log);
+}
+
+/// Logs to standard output, above the bars of a command that a person watches.
+fn log_above(bars: &progress::Bars, log: &crate::config::Log) {
+    let above = bars.log();
+    install(|beside| telemetry::subscriber(log, true, above, beside), log);
 }
 
 /// Logs to standard error: for the commands whose standard output is their answer.

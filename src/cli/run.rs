@@ -1,13 +1,16 @@
 //! `nightferry run`: a stage, or the whole night, now and in the foreground, without a queue.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, log_to_stdout, say, settings::Settings, signals::StopSignals, summary};
+use super::progress::Bars;
+use super::{Ending, log_above, log_to_stdout, say, settings::Settings, signals::StopSignals, summary};
 use crate::adapters::ledger::Origin;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Stage;
 use crate::jobs::{self, Jobs};
@@ -15,7 +18,8 @@ use crate::jobs::{self, Jobs};
 /// Run a stage, or the whole night, now and in the foreground.
 ///
 /// No queue is needed. It takes the warehouse's lock, so that it never works beside a worker, writes its log to
-/// standard output and ends with a summary, also of a stage that fails. It stops at the first that does.
+/// standard output and ends with a summary, also of a stage that fails. It stops at the first that does. On a terminal, bars below the
+/// log show how far it is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -75,22 +79,39 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
 /// Does stages in their order until one fails or a signal comes, then prints what was done.
 pub(super) async fn in_foreground(settings: &Settings, stages: &[Stage], wait: &Wait) -> Result<Ending> {
     let (config, log) = settings.databases()?;
-    log_to_stdout(&log);
+    let mut bars = Bars::for_terminal(&log);
+    match &bars {
+        Some(bars) => log_above(bars, &log),
+        None => log_to_stdout(&log),
+    }
     let mut signals = StopSignals::listen()?;
     let stop = CancellationToken::new();
-    let jobs = Jobs::new(config).waiting(wait.wait.map(Into::into));
+    let jobs = Jobs::new(config.clone()).waiting(wait.wait.map(Into::into));
     let work = jobs.run_now(stages, Origin::Command, &stop);
     tokio::pin!(work);
     let signal = tokio::select! {
-        (outcomes, result) = &mut work => return ended(&outcomes, result),
+        (outcomes, result) = &mut work => {
+            drop(bars);
+            return ended(&outcomes, result);
+        }
         signal = signals.next() => signal,
+        never = show(bars.as_mut(), &config) => match never {},
     };
+    drop(bars);
     // The work is dropped: connections close, the servers roll back, pg_dump and pg_restore are ended.
     stop.cancel();
     tokio::select! {
         (outcomes, _) = &mut work => ended(&outcomes, Err(stopped(signal, stages))),
         () = tokio::time::sleep(TIME_TO_STOP) => Err(stopped(signal, stages)),
         again = signals.next() => Err(stopped(again, stages)),
+    }
+}
+
+/// Shows bars where there are any, and never comes back.
+async fn show(bars: Option<&mut Bars>, config: &Config) -> Infallible {
+    match bars {
+        Some(bars) => bars.follow(config).await,
+        None => std::future::pending().await,
     }
 }
 

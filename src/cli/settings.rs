@@ -18,9 +18,11 @@ impl Settings {
         both(Config::load(&self.0), Log::load(&self.0))
     }
 
-    /// For the web process, which touches none.
-    pub(super) fn web(&self) -> Result<(Web, Log)> {
-        both(Web::load(&self.0), Log::load(&self.0))
+    /// For the web process, which touches none unless somebody may see what is in them.
+    pub(super) fn web(&self) -> Result<(Web, Option<Config>, Log)> {
+        let config = self.0.get("WEB_TOKEN").map(|_| Config::load(&self.0)).transpose();
+        let ((web, config), log) = both(both(Web::load(&self.0), config), Log::load(&self.0))?;
+        Ok((web, config, log))
     }
 }
 
@@ -59,7 +61,15 @@ mod tests {
 
     #[test]
     fn the_web_process_needs_no_database() {
-        let (web, _) = Settings(Variables::from_pairs([("PORT", "0")])).web().unwrap();
-        assert_eq!(web.port, 0);
+        let (web, config, _) = Settings(Variables::from_pairs([("PORT", "0")])).web().unwrap();
+        assert!(web.port == 0 && web.access.is_none() && config.is_none());
+    }
+
+    #[test]
+    fn the_dashboard_needs_all_that_is_shown_on_it() {
+        let variables = Variables::from_pairs([("WEB_TOKEN", "short"), ("LOG_LEVEL", "loud")]);
+        let text = Settings(variables).web().unwrap_err().to_string();
+        let named: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(named, ["LOG_LEVEL", "SOURCE_DATABASE_URL", "TARGET_DATABASE_URL", "WEB_TOKEN"]);
     }
 }

@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Ending, log_to_stdout, settings::Settings, signals::StopSignals};
 use crate::error::Result;
 use crate::events;
-use crate::web::Site;
+use crate::web::{House, Site};
 
-/// Answer health checks over HTTP on PORT, until stopped. Needs no database.
+/// Answer health checks over HTTP on PORT, until stopped; with WEB_TOKEN set, the dashboard and the metrics too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {}
@@ -16,13 +16,15 @@ pub(super) struct Arguments {}
 const EXAMPLES: &str = "\
 Examples:
   nightferry web
-  PORT=3000 nightferry web";
+  PORT=3000 nightferry web
+  WEB_TOKEN=$(openssl rand -hex 32) nightferry web";
 
 pub(super) async fn run(_arguments: &Arguments, settings: &Settings) -> Result<Ending> {
-    let (web, log) = settings.web()?;
+    let (web, config, log) = settings.web()?;
     log_to_stdout(&log);
     let mut signals = StopSignals::listen()?;
-    let site = Site::bind("0.0.0.0", web.port)?;
+    let house = config.zip(web.access).map(|(config, access)| House::new(config, access)).transpose()?;
+    let site = Site::bind("0.0.0.0", web.port, house)?;
     tracing::info!(port = site.port(), "{}", events::WEB_STARTED);
     let stop = CancellationToken::new();
     let serving = site.run_until(stop.clone());

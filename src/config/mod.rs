@@ -18,6 +18,7 @@ mod scalingo;
 mod schema_export;
 mod secret;
 mod services;
+mod web;
 
 pub use backup::{Backup, BackupSource, ObjectUrl, Push};
 pub use backup_mode::{BackupModes, Deletes, Increment, SchemaDrift, TableMode, Way};
@@ -37,7 +38,8 @@ pub use scalingo::Scalingo;
 pub use schema_export::SchemaExport;
 pub use secret::Secret;
 pub(crate) use secret::without_credentials;
-pub use services::{Content, Log, LogFormat, Web};
+pub use services::{Content, Log, LogFormat};
+pub use web::{Access, Web};
 
 use url::Url;
 

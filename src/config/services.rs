@@ -1,5 +1,5 @@
-//! The learning-content API (`LCMS_API_URL`, `LCMS_API_KEY`, `LCMS_TIMEOUT`, `APP`), the web process (`PORT`) and the
-//! logs (`LOG_LEVEL`, `LOG_FORMAT`), with what is reported beside them ([`Sentry`]).
+//! The learning-content API (`LCMS_API_URL`, `LCMS_API_KEY`, `LCMS_TIMEOUT`, `APP`) and the logs (`LOG_LEVEL`, `LOG_FORMAT`),
+//! with what is reported beside them ([`Sentry`]).
 
 use std::time::Duration;
 
@@ -40,27 +40,6 @@ impl Content {
             timeout: reader.duration("LCMS_TIMEOUT", Duration::from_secs(180)),
             app: reader.text("APP").unwrap_or("nightferry").to_owned(),
         }
-    }
-}
-
-/// The web process.
-#[derive(Debug, Clone, Copy)]
-pub struct Web {
-    /// The port it listens on.
-    pub port: u16,
-}
-
-impl Web {
-    /// Reads the web process's settings: it needs no database.
-    ///
-    /// # Errors
-    /// `PORT` is not a port.
-    pub fn load(variables: &Variables) -> Result<Self> {
-        let mut reader = Reader::new(variables);
-        let port =
-            reader.parse("PORT", 8080, |text| text.parse().map_err(|_| format!("{text:?} is not a port")));
-        reader.finish()?;
-        Ok(Self { port })
     }
 }
 

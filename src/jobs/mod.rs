@@ -6,6 +6,7 @@
 //! - [`adopt`] accepts what a warehouse had before.
 //! - [`roll_back`] makes the previous generation live again, in the foreground.
 //! - [`operator`] lists the jobs of the queues, and retries, cancels, removes and pauses them.
+//! - [`overview`] tells what runs now, how far it is, and how earlier nights went.
 //! - [`work`] is the worker: it serves the queues and keeps the schedule.
 //!
 //! A run is a chain of jobs. A job that ends well pushes the next stage's first job before it is acknowledged; one
@@ -19,6 +20,7 @@ mod announce;
 mod flow;
 mod foreground;
 pub mod operator;
+pub mod overview;
 mod queued;
 mod recovery;
 mod repair;

@@ -1,14 +1,61 @@
-//! The web process. For now it answers a platform's health checks; it reads, and never starts anything.
+//! The web process: health for the platform, and for those who have a token the dashboard and the metrics. It reads; only operators can
+//! have it act on the queues, with a second token.
+//!
+//! The pages are written on the server from templates that escape by default. No script, nothing from elsewhere.
+
+mod chart;
+mod door;
+mod frame;
+mod now;
+mod pages;
+mod readiness;
+mod shown;
+
+mod metrics;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, route};
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, route, web};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::ledger::dashboard::LedgerReader;
+use crate::adapters::postgres::Database;
+use crate::config::{Access, Config};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long open requests may take once the process is asked to stop, in seconds.
 const TIME_TO_STOP: u64 = 5;
+
+/// What the pages are made of.
+#[derive(Debug)]
+pub struct House {
+    config: Config,
+    door: door::Door,
+    ledger: LedgerReader,
+    lookout: now::Lookout,
+    readiness: readiness::Readiness,
+    style: frame::Style,
+}
+
+impl House {
+    /// All that there is to see of this warehouse, for those whom `access` lets in. Nothing is reached yet.
+    ///
+    /// # Errors
+    /// The warehouse's URL has parameters that the driver does not understand.
+    pub fn new(config: Config, access: Access) -> Result<Self> {
+        let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+        Ok(Self {
+            lookout: now::Lookout::new(&config)?,
+            config,
+            door: door::Door::new(access),
+            ledger: LedgerReader::new(warehouse),
+            readiness: readiness::Readiness::default(),
+            style: frame::Style::new(),
+        })
+    }
+}
 
 /// A web server that has its port and does not answer yet.
 pub struct Site {
@@ -17,17 +64,22 @@ pub struct Site {
 }
 
 impl Site {
-    /// Takes the port; 0 takes a free one. Call it inside a tokio runtime.
+    /// Takes the port; 0 takes a free one. Without a house it answers health checks alone. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// The port is taken or may not be used.
-    pub fn bind(host: &str, port: u16) -> Result<Self> {
+    pub fn bind(host: &str, port: u16, house: Option<House>) -> Result<Self> {
         let doing = |error: std::io::Error| {
             Error::new(ErrorKind::Configuration, format!("cannot listen on port {port}"))
                 .hint("is another process listening there? Set PORT to a free one")
                 .because(error)
         };
-        let http = HttpServer::new(|| App::new().service(index).service(health))
+        let house = house.map(web::Data::new);
+        let app = move || {
+            let house = house.clone();
+            App::new().service(health).configure(|app| rooms(app, house))
+        };
+        let http = HttpServer::new(app)
             .workers(1)
             .disable_signals()
             .shutdown_timeout(TIME_TO_STOP)
@@ -69,8 +121,36 @@ impl std::fmt::Debug for Site {
     }
 }
 
+/// What there is beside the health. Behind the door is everything that nobody is told of who has no token.
+fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
+    let Some(house) = house else {
+        app.service(index);
+        return;
+    };
+    let style = house.style;
+    let behind_the_door = web::scope("")
+        .wrap(from_fn(door::guard))
+        .configure(pages::register)
+        .default_service(web::to(pages::nothing));
+    let open = web::scope("")
+        .wrap(frame::headers())
+        .service(index)
+        .service(readiness::ready)
+        .service(door::sign_in_form)
+        .service(door::sign_in)
+        .service(door::sign_out)
+        .route(style.path, web::get().to(move || async move { style.answer() }))
+        .route("/icon.svg", web::get().to(frame::icon))
+        .service(behind_the_door);
+    app.app_data(house).service(open);
+}
+
+/// Which program this is; people who may see more are led there.
 #[route("/", method = "GET", method = "HEAD")]
-async fn index() -> HttpResponse {
+async fn index(request: HttpRequest) -> HttpResponse {
+    if request.app_data::<web::Data<House>>().is_some() && door::wants_page(&request) {
+        return HttpResponse::SeeOther().insert_header((header::LOCATION, "/nights")).finish();
+    }
     HttpResponse::Ok().json(json!({ "name": "nightferry", "version": env!("CARGO_PKG_VERSION") }))
 }
 
@@ -100,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_answers_on_a_port_of_its_own_until_it_is_stopped() {
-        let site = Site::bind("127.0.0.1", 0).unwrap();
+        let site = Site::bind("127.0.0.1", 0, None).unwrap();
         let port = site.port();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(site.run_until(stop.clone()));
@@ -110,7 +190,9 @@ mod tests {
             let answer = ask(port, "HEAD", path).await;
             assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\n"), "{answer}");
         }
-        assert!(get(port, "/other").await.starts_with("HTTP/1.1 404"));
+        for path in ["/other", "/ready", "/login", "/nights", "/metrics"] {
+            assert!(get(port, path).await.starts_with("HTTP/1.1 404"), "{path}");
+        }
         stop.cancel();
         serving.await.unwrap().unwrap();
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
@@ -120,7 +202,7 @@ mod tests {
     async fn a_taken_port_is_an_error_that_names_it() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = Site::bind("127.0.0.1", port).unwrap_err();
+        let error = Site::bind("127.0.0.1", port, None).unwrap_err();
         assert!(error.to_string().contains(&format!("port {port}")), "{error}");
         assert!(error.operator_hint().unwrap().contains("PORT"));
     }

@@ -55,6 +55,8 @@ async fn a_pushed_dump_is_restored_into_an_equal_database() {
     assert_eq!(pushes.night.warehouse.one(ledger).await, format!("backups|{name}|{bytes}|{sha256}|f|t|t|t"));
     let steps = "select step from nightferry.steps where status = 'succeeded' order by step_id";
     assert_eq!(pushes.night.warehouse.rows(steps).await, ["guard", "dump_and_push", "read_back", "publish"]);
+    let moved = "select bytes_done from nightferry.steps where step = 'dump_and_push'";
+    assert_eq!(pushes.night.warehouse.one(moved).await, bytes.to_string());
     assert_eq!(pushes.server.unfinished(), Vec::<String>::new());
     let left = std::fs::read_dir(pushes.night.path("")).unwrap().count();
     assert_eq!(left, 1, "only the folder of enrichment files is in WORK_DIR");
@@ -249,6 +251,9 @@ async fn a_push_that_is_stopped_leaves_nothing() {
     let _held = held_in_the_middle(&pushes).await;
     let push = pushes.start_push(&[]);
     parts_have_come(&pushes, 2).await;
+    let told = "select bytes_done > 10000000 and bytes_total is null from nightferry.steps where step = 'dump_and_push'";
+    let night = &pushes.night;
+    until("the ledger to be told", async || (night.warehouse.rows(told).await == ["t"]).then_some(())).await;
     signal("-TERM", push.id());
     let (text, code) = end_of(push).await;
     assert_eq!(code, Some(1), "{text}");

@@ -98,11 +98,14 @@ async fn the_newest_object_of_a_bucket_gives_the_same_warehouse_as_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_on_a_server_gives_the_same_warehouse_as_live() {
     let night = TestNight::of_shapes().await;
-    let server = FileServer::of(Manner::good(dump(&night))).await;
+    let archive = dump(&night);
+    let server = FileServer::of(Manner::good(archive.clone())).await;
     let url = format!("{}?signature=hush", server.url());
     let outcome = night.full(&[("BACKUP_SOURCE", &url), ("SOURCE_DATABASE_URL", "")]).await;
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
     assert!(!format!("{outcome:?}{}", noted(&night).await).contains("hush"));
+    let moved = "select bytes_done, bytes_total from nightferry.steps where step = 'backup'";
+    assert_eq!(night.warehouse.one(moved).await, format!("{0}|{0}", archive.len()));
     assert_eq!(left(&night).len(), 0);
 }
 

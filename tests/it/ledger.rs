@@ -68,6 +68,22 @@ async fn what_was_built_is_in_the_ledger_with_its_time_and_its_connection() {
 }
 
 #[tokio::test]
+async fn what_was_built_is_forgotten_after_a_quarter_and_the_tables_are_not() {
+    let (night, _) = two_nights().await;
+    let first = "(select run_id from nightferry.runs order by started_at limit 1)";
+    let aged =
+        format!("update nightferry.runs set started_at = now() - interval '91 days' where run_id = {first}");
+    let left = format!(
+        "select (select count(*) > 0 from nightferry.objects where run_id = {first}), (select count(*) from nightferry.tables where run_id = {first})"
+    );
+    assert_eq!(night.warehouse.one(&left).await, "t|3");
+    night.warehouse.execute(&aged).await;
+    night.run(Stage::Notification, &SETTINGS).await;
+    assert_eq!(night.warehouse.one(&left).await, "f|3");
+    assert_eq!(night.warehouse.one("select count(distinct run_id) from nightferry.objects").await, "1");
+}
+
+#[tokio::test]
 async fn analysts_read_the_views_and_see_how_old_each_table_is() {
     let (night, _) = two_nights().await;
     night.warehouse.execute("grant usage on schema nightferry to pg_monitor").await;
@@ -138,4 +154,34 @@ async fn a_stage_that_fails_leaves_its_story_and_makes_nothing_fresher() {
     assert_eq!(row.get::<i64, _>(2), 0, "nothing of it counts");
     let story = "select count(*) from nightferry.table_history where stage_status = 'failed'";
     assert_eq!(night.warehouse.one(story).await, "2", "what it had loaded by then");
+}
+
+#[tokio::test]
+async fn the_page_of_the_views_names_their_columns_and_its_queries_run() {
+    let night = TestNight::new().await;
+    night.source_sql(SOURCE).await;
+    night.full(&SETTINGS).await;
+    let page = include_str!("../../docs/ledger.md");
+    let mut views = 0;
+    for section in page.split("\n## `nightferry.").skip(1) {
+        let view = section.split('`').next().unwrap();
+        let told: Vec<&str> = section
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .flat_map(|line| line.split(" | ").next().unwrap().split('`').skip(1).step_by(2))
+            .collect();
+        let columns = format!(
+            "select attname from pg_attribute where attrelid = 'nightferry.{view}'::regclass and attnum > 0 order by attnum"
+        );
+        assert_eq!(night.warehouse.rows(&columns).await, told, "{view}");
+        views += 1;
+    }
+    let there = "select count(*) from pg_views where schemaname = 'nightferry'";
+    assert_eq!(night.warehouse.one(there).await, views.to_string(), "every view is described");
+    let queries: Vec<&str> =
+        page.split("```sql\n").skip(1).map(|part| part.split("```").next().unwrap()).collect();
+    assert_eq!(queries.len(), 4);
+    for query in queries.iter().filter(|query| query.starts_with("select")) {
+        night.warehouse.rows(query.trim().trim_end_matches(';')).await;
+    }
 }

@@ -102,13 +102,17 @@ fn under_one_lock(stage: Stage) -> Vec<&'static str> {
 type Ended<'a> = (Status, Option<&'a Error>);
 
 impl Ledger {
-    /// Opens a run, or goes on with one that is there.
+    /// Opens a run, or goes on with one that is there. What was built by runs of a quarter ago is forgotten: there are thousands of
+    /// indexes a night, and what grows is told by the tables, which stay.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn begin_run(&self, run: &RunId, origin: Origin, host: &str) -> Result<()> {
         sqlx::query(
-            "insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
+            "with forgotten as (
+                delete from nightferry.objects using nightferry.runs
+                where objects.run_id = runs.run_id and runs.started_at < now() - interval '90 days')
+             insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
              on conflict (run_id) do update set status = 'running', ended_at = null, error_kind = null, error = null, hint = null",
         )
         .bind(run.as_str())

@@ -10,7 +10,7 @@ use crate::adapters::postgres::{Database, Session, failed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TableName;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// What an operator said of a table that was there before nightferry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 
 /// The keys, the same for every version: "nightfer" and "nightpsh" in ASCII.
-const WAREHOUSE: i64 = 0x6e69_6768_7466_6572;
-const PUSHES: i64 = 0x6e69_6768_7470_7368;
+pub(super) const WAREHOUSE: i64 = 0x6e69_6768_7466_6572;
+pub(super) const PUSHES: i64 = 0x6e69_6768_7470_7368;
 /// Of each, with this added, that of its writers: the capital letter. See [`super::fence`].
 const WRITERS: i64 = -0x20;
 const TRY_EVERY: Duration = Duration::from_millis(500);
@@ -118,7 +118,7 @@ impl WarehouseLock {
     }
 }
 
-async fn holder_of(session: &mut Session, key: i64) -> Result<Option<String>> {
+pub(super) async fn holder_of(session: &mut Session, key: i64) -> Result<Option<String>> {
     sqlx::query_scalar(include_str!("../../../sql/catalog/lock_holder.sql"))
         .bind(key)
         .fetch_optional(session.raw())

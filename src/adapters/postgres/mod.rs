@@ -1,5 +1,6 @@
 //! PostgreSQL: sessions, quoting, errors, tools, archives, COPY and the catalogs.
 
+pub mod activity;
 pub mod archive;
 pub mod bulk;
 pub mod catalog;

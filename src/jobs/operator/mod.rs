@@ -194,7 +194,11 @@ pub struct Shown {
 /// # Errors
 /// The queue cannot be reached.
 pub async fn stats(config: &Config) -> Result<Vec<Counts>> {
-    let queues = Queues::open(&config.queue).await?;
+    counts(&Queues::open(&config.queue).await?).await
+}
+
+/// Counts the jobs of each of these queues.
+pub(super) async fn counts(queues: &Queues) -> Result<Vec<Counts>> {
     let paused = queues.paused().await?;
     let mut counts = Vec::new();
     for stage in Stage::ALL {

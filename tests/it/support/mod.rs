@@ -1,6 +1,7 @@
 //! What the tests stand on: throw-away servers, fresh databases for each test, and the comparer.
 
 pub(crate) mod backups;
+pub(crate) mod browser;
 mod cluster;
 pub(crate) mod compare;
 mod database;
@@ -18,6 +19,7 @@ mod smtp;
 mod standby;
 pub(crate) mod standing;
 mod wait;
+pub(crate) mod web;
 mod witness;
 mod workers;
 pub(crate) mod writers;

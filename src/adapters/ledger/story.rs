@@ -1,0 +1,111 @@
+//! What there is to tell of one run: what took longest, what was left out.
+
+use serde::Serialize;
+
+use super::overview::LedgerView;
+use crate::adapters::postgres::failed;
+use crate::error::Result;
+
+/// A table that a run wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct TableLine {
+    /// The stage.
+    pub stage: String,
+    /// The attempt.
+    pub attempt: i32,
+    /// The schema.
+    pub schema_name: String,
+    /// The table.
+    pub table_name: String,
+    /// How it was treated.
+    pub treatment: String,
+    /// Rows.
+    pub rows: i64,
+    /// Bytes.
+    pub bytes: i64,
+    /// How long it took.
+    pub duration_ms: i64,
+}
+
+/// An index or constraint that a run built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct ObjectLine {
+    /// The stage.
+    pub stage: String,
+    /// The attempt.
+    pub attempt: i32,
+    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, ...
+    pub kind: String,
+    /// The schema.
+    pub schema_name: String,
+    /// Its table.
+    pub table_name: String,
+    /// Its name.
+    pub object_name: String,
+    /// How long it took.
+    pub duration_ms: i64,
+}
+
+/// What a run left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct SkippedLine {
+    /// The stage.
+    pub stage: String,
+    /// The attempt.
+    pub attempt: i32,
+    /// What.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl LedgerView {
+    /// The tables of a run that took longest.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn slowest_tables(&mut self, run: &str, top: u32) -> Result<Vec<TableLine>> {
+        sqlx::query_as(
+            "select stage, attempt, schema_name, table_name, treatment, rows_written as rows, bytes, duration_ms from nightferry.tables
+             where run_id = $1 order by duration_ms desc, schema_name, table_name limit $2",
+        )
+        .bind(run)
+        .bind(i64::from(top))
+        .fetch_all(self.session.raw())
+        .await
+        .map_err(|error| failed("cannot read the tables of the run in the ledger", error))
+    }
+
+    /// The indexes and constraints of a run that took longest.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn slowest_objects(&mut self, run: &str, top: u32) -> Result<Vec<ObjectLine>> {
+        sqlx::query_as(
+            "select stage, attempt, kind, schema_name, table_name, object_name, duration_ms from nightferry.objects
+             where run_id = $1 order by duration_ms desc, schema_name, table_name, object_name limit $2",
+        )
+        .bind(run)
+        .bind(i64::from(top))
+        .fetch_all(self.session.raw())
+        .await
+        .map_err(|error| failed("cannot read the indexes of the run in the ledger", error))
+    }
+
+    /// What the last attempt of each stage of a run left out.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn left_out(&mut self, run: &str) -> Result<Vec<SkippedLine>> {
+        sqlx::query_as(
+            "select stage, attempt, object, reason from nightferry.skipped
+             where run_id = $1
+               and attempt = (select max(attempt) from nightferry.stages where stages.run_id = $1 and stages.stage = skipped.stage)
+             order by skipped_id",
+        )
+        .bind(run)
+        .fetch_all(self.session.raw())
+        .await
+        .map_err(|error| failed("cannot read in the ledger what was left out", error))
+    }
+}

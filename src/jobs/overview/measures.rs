@@ -1,0 +1,69 @@
+//! How things stand, in numbers: what `/metrics` gives to Prometheus.
+
+use chrono::{DateTime, Utc};
+
+use super::gather::{Overlook, queues, schedule};
+use super::{Holder, LastSuccess, LedgerState, NextTime, QueueNow};
+use crate::adapters::ledger::{FailureMeasure, NightMeasure, StageMeasure, StepMeasure};
+use crate::clock;
+use crate::config::Config;
+use crate::error::Result;
+
+/// How things stand. What cannot be asked is not there.
+#[derive(Debug, Clone)]
+pub struct Measures {
+    /// The moment.
+    pub at: DateTime<Utc>,
+    /// What the warehouse says; none where it is away.
+    pub warehouse: Option<WarehouseMeasures>,
+    /// The queues.
+    pub queue: QueueNow,
+    /// When the schedules come next.
+    pub schedule: Vec<NextTime>,
+}
+
+/// What the warehouse and its ledger say.
+#[derive(Debug, Clone, Default)]
+pub struct WarehouseMeasures {
+    /// Who holds the warehouse.
+    pub lock: Option<Holder>,
+    /// When each stage, and the `night`, last ended well.
+    pub last_success: Vec<LastSuccess>,
+    /// The nights as a whole.
+    pub night: NightMeasure,
+    /// The last attempt of each stage that ended well.
+    pub stages: Vec<StageMeasure>,
+    /// Its steps.
+    pub steps: Vec<StepMeasure>,
+    /// How often each stage failed.
+    pub failures: Vec<FailureMeasure>,
+}
+
+/// How things stand now, in numbers. What is away does not make it fail: that is what it tells.
+pub async fn measures(config: &Config) -> Measures {
+    let at = clock::now();
+    let (warehouse, queue) = futures::future::join(of_warehouse(config), queues(&config.queue)).await;
+    let warehouse = warehouse
+        .inspect_err(|error| tracing::warn!(error.message = %error, "the warehouse cannot be measured"))
+        .ok();
+    Measures { at, warehouse, queue, schedule: schedule(config, at) }
+}
+
+async fn of_warehouse(config: &Config) -> Result<WarehouseMeasures> {
+    Overlook::new(config)?
+        .asking(async |view| {
+            let (lock, _) = view.lock_holders().await?;
+            if view.state().await? != LedgerState::Ready {
+                return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });
+            }
+            Ok(WarehouseMeasures {
+                lock,
+                last_success: view.last_success().await?,
+                night: view.night_measure().await?,
+                stages: view.stage_measures().await?,
+                steps: view.step_measures().await?,
+                failures: view.failure_measures().await?,
+            })
+        })
+        .await
+}
