@@ -67,8 +67,7 @@ pub(super) fn page(template: &impl Template, status: StatusCode) -> HttpResponse
 
 /// Headers of every answer: nothing is loaded from elsewhere, nothing runs, nobody frames it, nothing is kept.
 pub(super) fn headers() -> DefaultHeaders {
-    const POLICY: &str =
-        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     DefaultHeaders::new()
         .add((header::CONTENT_SECURITY_POLICY, POLICY))
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -99,6 +98,14 @@ impl Style {
             .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
             .body(self.text)
     }
+}
+
+/// The small picture of the tab.
+pub(super) async fn icon() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("image/svg+xml")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=86400"))
+        .body(include_str!("icon.svg"))
 }
 
 /// Something that cannot be shown, or was not done: one sentence, and what to do.

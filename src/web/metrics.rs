@@ -24,7 +24,7 @@ type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 /// Answers a scrape. Whoever mounts it has looked at the token.
-pub async fn metrics(config: &Config) -> HttpResponse {
+pub(super) async fn metrics(config: &Config) -> HttpResponse {
     match text(&measures(config).await) {
         Ok(text) => HttpResponse::Ok().content_type(FORM).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),

@@ -11,7 +11,7 @@ mod pages;
 mod readiness;
 mod shown;
 
-pub mod metrics;
+mod metrics;
 
 use actix_web::dev::Server;
 use actix_web::http::header;
@@ -140,6 +140,7 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         .service(door::sign_in)
         .service(door::sign_out)
         .route(style.path, web::get().to(move || async move { style.answer() }))
+        .route("/icon.svg", web::get().to(frame::icon))
         .service(behind_the_door);
     app.app_data(house).service(open);
 }

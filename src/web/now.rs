@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::shown;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::jobs::overview::{Eta, Overlook, Overview, RunNow, StageNow, UnderWay};
 
 /// How long a look serves.
@@ -32,7 +32,12 @@ impl Lookout {
         {
             return Ok(overview.clone());
         }
-        let overview = Arc::new(kept.0.look().await?);
+        let looked = match kept.0.look().await {
+            // The session that it had, which the warehouse has closed meanwhile; the next look has another one.
+            Err(error) if error.kind() == ErrorKind::Connection => kept.0.look().await?,
+            looked => looked?,
+        };
+        let overview = Arc::new(looked);
         kept.1 = Some((Instant::now(), overview.clone()));
         Ok(overview)
     }

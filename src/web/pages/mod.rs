@@ -8,11 +8,12 @@ mod table;
 mod tables;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, get, web};
 
 use super::House;
 use super::door::Visitor;
 use super::frame::{Frame, Trouble};
+use super::metrics;
 use super::shown;
 
 /// Who asks: the door has let them through.
@@ -28,7 +29,14 @@ pub(super) fn register(app: &mut web::ServiceConfig) {
         .service(queues::queues)
         .service(queues::retry)
         .service(queues::pause)
-        .service(queues::resume);
+        .service(queues::resume)
+        .service(measures);
+}
+
+/// What Prometheus reads.
+#[get("/metrics")]
+async fn measures(house: web::Data<House>) -> HttpResponse {
+    metrics::metrics(&house.config).await
 }
 
 /// There is no such page.

@@ -82,6 +82,9 @@ struct ObjectView {
 
 #[get("/nights/{run}")]
 pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::Path<String>) -> HttpResponse {
+    if run.contains('\0') {
+        return absent(&house, *guest, "The ledger has no such run.");
+    }
     let found = async {
         let Some(night) = house.ledger.night(&run).await? else { return Ok(None) };
         let detail = house.ledger.night_detail(&run).await?;

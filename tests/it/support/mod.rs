@@ -1,6 +1,7 @@
 //! What the tests stand on: throw-away servers, fresh databases for each test, and the comparer.
 
 pub(crate) mod backups;
+pub(crate) mod browser;
 mod cluster;
 pub(crate) mod compare;
 mod database;

@@ -58,7 +58,8 @@ pub(crate) async fn http(
         request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        // A browser's driver keeps the connection, whatever it is told.
+        while !is_whole(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}
         String::from_utf8(answer).unwrap()
     };
     let answer = tokio::time::timeout(Duration::from_secs(60), asking).await.expect("no answer in a minute");
@@ -70,6 +71,16 @@ pub(crate) async fn http(
         (name.to_lowercase(), value.trim().to_owned())
     };
     Answer { status, headers: lines.map(header).collect(), body: body.to_owned() }
+}
+
+/// Whether all is there that its length promises.
+fn is_whole(answer: &[u8]) -> bool {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(head) = answer.windows(END.len()).position(|window| window == END) else { return false };
+    let lines = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+    let length =
+        lines.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= head + END.len() + length)
 }
 
 impl WebProcess {
