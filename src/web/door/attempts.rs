@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn after_ten_wrong_ones_a_minute_must_pass() {
-        let at = |seconds| DateTime::from_timestamp(1_795_147_800 + seconds, 0).unwrap();
+        let at = |seconds: i64| DateTime::from_timestamp(1_795_147_800 + seconds, 0).unwrap();
         let mut attempts = Attempts::default();
         for second in 0..10 {
             assert_eq!(attempts.pause(at(second)), None);
