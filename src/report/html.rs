@@ -45,7 +45,7 @@ fn section(run: &Summary, language: Language) -> String {
         escaped(&printable(name)),
         language.status(run.status)
     );
-    let _ = write!(text, "<div class=\"picture\">{}</div>\n", svg(&run.timeline()));
+    let _ = writeln!(text, "<div class=\"picture\">{}</div>", svg(&run.timeline()));
     let parts = &run.durations;
     let parts = [parts.backup, parts.replication, parts.enrichment, parts.total];
     let rows = language.headings().into_iter().zip(parts).map(|(name, part)| {

@@ -127,13 +127,27 @@ pub(super) enum Reading<'a> {
     Unreadable,
 }
 
+/// The first needle of a line: which one, and where it ends. A log of pg_restore has one on every line, so that it is searched once only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    pub(super) needle: usize,
+    pub(super) end: usize,
+}
+
 /// Reads a line, without its end.
-pub(super) fn read(line: &[u8]) -> Reading<'_> {
+pub(super) fn read(line: &[u8], hit: Hit) -> Reading<'_> {
     let Prefix { moment, source, rest } = prefix(line);
     if rest.first() == Some(&b'{') {
         return json(rest, moment, source);
     }
-    match plain(rest) {
+    let event = match NEEDLES[hit.needle] {
+        verb @ (LAUNCHING | FINISHED) => item(&line[hit.end..], verb),
+        _ => {
+            let is_in = |name: &str| memmem::find(rest, name.as_bytes()).is_some();
+            MARKS.into_iter().find(|(name, _)| is_in(name)).map(|(_, mark)| Event::Mark(mark))
+        }
+    };
+    match event {
         Some(event) => Reading::Event(Line { moment, source, run: "".into(), stage: "".into(), event }),
         None => Reading::Nothing,
     }
@@ -160,35 +174,25 @@ fn prefix(line: &[u8]) -> Prefix<'_> {
         moment::at_start(line).map_or((None, 0), |(moment, length)| (Some(moment), length));
     let mut rest = line[length..].trim_ascii_start();
     let mut source: &[u8] = b"";
-    if moment.is_some() && rest.first() == Some(&b'[') {
-        if let Some(end) = memchr::memchr(b']', rest) {
-            source = &rest[..=end];
-            rest = rest[end + 1..].trim_ascii_start();
-        }
+    if moment.is_some()
+        && rest.first() == Some(&b'[')
+        && let Some(end) = memchr::memchr(b']', rest)
+    {
+        source = &rest[..=end];
+        rest = rest[end + 1..].trim_ascii_start();
     }
     Prefix { moment, source, rest: rest.trim_ascii_end() }
 }
 
-/// What a line says that is no JSON: the old lines, and those of pg_restore.
-fn plain(text: &[u8]) -> Option<Event<'_>> {
-    if let Some((id, what)) = item(text, LAUNCHING) {
-        return Some(Event::Launched { id, what });
-    }
-    if let Some((id, what)) = item(text, FINISHED) {
-        return Some(Event::Finished { id, what });
-    }
-    let is_in = |name: &str| memmem::find(text, name.as_bytes()).is_some();
-    MARKS.into_iter().find(|(name, _)| is_in(name)).map(|(_, mark)| Event::Mark(mark))
-}
-
-/// The number and the name of an item: `launching item 3456 TABLE DATA answers`.
-fn item<'a>(text: &'a [u8], verb: &str) -> Option<(u64, &'a [u8])> {
-    let text = &text[memmem::find(text, verb.as_bytes())? + verb.len()..];
+/// An item by its number and name, which follow the verb: `3456 TABLE DATA answers`.
+fn item<'a>(text: &'a [u8], verb: &str) -> Option<Event<'a>> {
     let digits = text.iter().take_while(|letter| letter.is_ascii_digit()).count();
     // Longer ones are no ids of pg_dump.
-    let id = std::str::from_utf8(&text[..digits]).ok().filter(|_| digits <= 18)?.parse().ok()?;
+    let known = Some(&text[..digits]).filter(|digits| (1..=18).contains(&digits.len()))?;
+    let id = known.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     let what = text[digits..].strip_prefix(b" ")?.trim_ascii();
-    (!what.is_empty()).then_some((id, what))
+    let event = if verb == LAUNCHING { Event::Launched { id, what } } else { Event::Finished { id, what } };
+    (!what.is_empty()).then_some(event)
 }
 
 /// The fields of a JSON line that are looked at. Raw: another program's line may have something else under these names.
@@ -280,16 +284,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What pg_restore says, within a JSON line. A name that JSON has to escape cannot be borrowed; such an item goes by another name
-/// or none in the result, so it is left out.
+/// What pg_restore says, within a JSON line. A name that JSON has to escape cannot be borrowed, and is left out.
 fn of_tool(said: Cow<'_, str>) -> Option<Event<'_>> {
-    match said {
-        Cow::Borrowed(said) => match plain(said.as_bytes()) {
-            Some(event @ (Event::Launched { .. } | Event::Finished { .. })) => Some(event),
-            _ => None,
-        },
-        Cow::Owned(_) => None,
-    }
+    let Cow::Borrowed(said) = said else { return None };
+    let verb = [LAUNCHING, FINISHED].into_iter().find(|verb| said.contains(verb))?;
+    item(said.split_once(verb)?.1.as_bytes(), verb)
 }
 
 fn json<'a>(rest: &'a [u8], moment: Option<Moment>, source: &'a [u8]) -> Reading<'a> {
@@ -306,6 +305,16 @@ fn json<'a>(rest: &'a [u8], moment: Option<Moment>, source: &'a [u8]) -> Reading
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reads a line that has a needle.
+    fn read(line: &[u8]) -> Reading<'_> {
+        let found = |needle: &str| memmem::find(line, needle.as_bytes()).map(|at| at + needle.len());
+        let hits = NEEDLES.iter().enumerate();
+        let hit = hits
+            .filter_map(|(needle, text)| Some(Hit { needle, end: found(text)? }))
+            .min_by_key(|hit| hit.end);
+        super::read(line, hit.unwrap())
+    }
 
     fn event(line: &str) -> Option<Event<'_>> {
         match read(line.as_bytes()) {

@@ -72,7 +72,7 @@ pub struct Report {
 /// A defect. What is wrong with the log is in the report.
 pub fn analyze(input: impl Read, question: &Question) -> Result<Report> {
     let mut book = Book::new(question.day, question.zone, question.keep);
-    let seen = scan::scan(input, |line| book.line(line))?;
+    let seen = scan::scan(input, |line, hit| book.line(line, hit))?;
     let last_line = line::written_at(&seen.last).map(|moment| moment.at);
     let newest = book.runs.iter().map(|run| run.last).max().flatten();
     let (asked, others): (Vec<_>, Vec<_>) = {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::line::NEEDLES;
+use super::line::{Hit, NEEDLES};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is read at once. A line that is longer is counted and left out: no line that is measured is.
@@ -25,11 +25,11 @@ pub(super) struct Seen {
     pub(super) broke: Option<io::Error>,
 }
 
-/// Reads to the end, and hands on each line that has one of the needles, without its end.
+/// Reads to the end, and hands on each line that has one of the needles, without its end, with the first of them.
 ///
 /// # Errors
 /// A defect: the needles cannot be looked for.
-pub(super) fn scan(mut input: impl Read, mut line: impl FnMut(&[u8])) -> Result<Seen> {
+pub(super) fn scan(mut input: impl Read, mut line: impl FnMut(&[u8], Hit)) -> Result<Seen> {
     let finder = AhoCorasick::builder()
         .match_kind(MatchKind::LeftmostFirst)
         .build(NEEDLES)
@@ -79,14 +79,14 @@ pub(super) fn scan(mut input: impl Read, mut line: impl FnMut(&[u8])) -> Result<
 }
 
 /// The lines of a block. One pass counts them, one looks for needles; both at the speed of memory while there are few.
-fn lines(finder: &AhoCorasick, block: &[u8], seen: &mut Seen, line: &mut impl FnMut(&[u8])) {
+fn lines(finder: &AhoCorasick, block: &[u8], seen: &mut Seen, line: &mut impl FnMut(&[u8], Hit)) {
     seen.lines += memchr::memchr_iter(b'\n', block).count() as u64;
     let mut at = 0;
     while let Some(found) = finder.find(&block[at..]) {
         let hit = at + found.start();
         let start = memchr::memrchr(b'\n', &block[at..hit]).map_or(at, |end| at + end + 1);
         let end = memchr::memchr(b'\n', &block[hit..]).map_or(block.len(), |end| hit + end);
-        line(&block[start..end]);
+        line(&block[start..end], Hit { needle: found.pattern().as_usize(), end: at + found.end() - start });
         at = block.len().min(end + 1);
     }
     let trimmed = block.trim_ascii_end();
@@ -115,7 +115,7 @@ mod tests {
 
     fn found(input: impl Read) -> (Vec<String>, Seen) {
         let mut lines = Vec::new();
-        let seen = scan(input, |line| lines.push(String::from_utf8_lossy(line).into_owned())).unwrap();
+        let seen = scan(input, |line, _| lines.push(String::from_utf8_lossy(line).into_owned())).unwrap();
         (lines, seen)
     }
 

@@ -71,6 +71,8 @@ pub struct Durations {
 /// How long a part took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Part {
+    /// When it started.
+    pub started_at: DateTime<Utc>,
     /// Up to its end, or up to the last line of the log.
     #[serde(rename = "duration_ms", serialize_with = "as_millis")]
     pub duration: TimeDelta,
@@ -97,9 +99,7 @@ pub struct CategorySummary {
 pub struct StageSummary {
     /// Its name.
     pub stage: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// How long it took.
+    /// When it started, and how long it took.
     #[serde(flatten)]
     pub part: Part,
     /// Whether it failed.
@@ -113,9 +113,7 @@ pub struct StageSummary {
 pub struct StepSummary {
     /// Its name.
     pub step: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// How long it took.
+    /// When it started, and how long it took.
     #[serde(flatten)]
     pub part: Part,
     /// Whether it failed.
@@ -177,18 +175,25 @@ impl Summary {
     /// The run as a picture.
     #[must_use]
     pub fn timeline(&self) -> Timeline {
-        let band = |label: &str, start, part: Part, failed| Band {
+        let band = |label: &str, part: Part, failed| Band {
             label: label.to_owned(),
-            start,
-            end: part.finished.then(|| start + part.duration),
+            start: part.started_at,
+            end: part.finished.then(|| part.started_at + part.duration),
             failed,
         };
         let mut bands = Vec::new();
         for stage in &self.stages {
-            bands.push(band(&stage.stage, stage.started_at, stage.part, stage.failed));
-            bands.extend(
-                stage.steps.iter().map(|step| band(&step.step, step.started_at, step.part, step.failed)),
-            );
+            bands.push(band(&stage.stage, stage.part, stage.failed));
+            bands.extend(stage.steps.iter().map(|step| band(&step.step, step.part, step.failed)));
+        }
+        if bands.is_empty() {
+            let parts = &self.durations;
+            let parts = [
+                ("backup", parts.backup),
+                ("replication", parts.replication),
+                ("enrichment", parts.enrichment),
+            ];
+            bands.extend(parts.into_iter().filter_map(|(name, part)| Some(band(name, part?, false))));
         }
         let mut items = self.items.clone();
         items.extend(self.not_finished.iter().filter_map(|item| {
@@ -228,8 +233,9 @@ fn durations(run: &Run, last: Option<DateTime<Utc>>) -> Durations {
     let marks = &run.marks;
     let over = run.ended.map(|(at, _)| at);
     let part = |start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>| {
-        let until = end.or(over).or(last)?;
-        Some(Part { duration: (until - start?).max(TimeDelta::zero()), finished: end.is_some() })
+        let (started_at, until) = (start?, end.or(over).or(last)?);
+        let duration = (until - started_at).max(TimeDelta::zero());
+        Some(Part { started_at, duration, finished: end.is_some() })
     };
     Durations {
         backup: part(marks.backup, marks.restore),
@@ -254,27 +260,19 @@ fn categories(run: &mut Run) -> Vec<CategorySummary> {
 
 /// The stages, each with the steps that began while it was the last one of its name.
 fn stages(spans: &[Span], last: Option<DateTime<Utc>>) -> Vec<StageSummary> {
-    let part = |span: &Span| match span.duration {
-        Some(duration) => Part { duration, finished: true },
-        None => Part {
-            duration: last.map_or(TimeDelta::zero(), |last| (last - span.start).max(TimeDelta::zero())),
-            finished: false,
-        },
+    let part = |span: &Span| {
+        let so_far = || last.map_or(TimeDelta::zero(), |last| (last - span.start).max(TimeDelta::zero()));
+        let duration = span.duration.unwrap_or_else(so_far);
+        Part { started_at: span.start, duration, finished: span.duration.is_some() }
     };
     let mut stages: Vec<StageSummary> = Vec::new();
     for span in spans {
-        let (started_at, part, failed) = (span.start, part(span), span.failed);
+        let (part, failed) = (part(span), span.failed);
         match &span.of {
-            None => stages.push(StageSummary {
-                stage: span.name.clone(),
-                started_at,
-                part,
-                failed,
-                steps: Vec::new(),
-            }),
+            None => stages.push(StageSummary { stage: span.name.clone(), part, failed, steps: Vec::new() }),
             Some(of) => {
                 if let Some(stage) = stages.iter_mut().rev().find(|stage| stage.stage == *of) {
-                    stage.steps.push(StepSummary { step: span.name.clone(), started_at, part, failed });
+                    stage.steps.push(StepSummary { step: span.name.clone(), part, failed });
                 }
             }
         }

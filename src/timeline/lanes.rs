@@ -19,8 +19,8 @@ pub(super) const MOST_LANES: usize = 48;
 type Span = (DateTime<Utc>, DateTime<Utc>);
 
 impl Timeline {
-    /// The lanes: one for each connection in the order in which they began to work, then those of the items that name none. Items
-    /// of one connection that overlap lie on lanes below each other.
+    /// The lanes: one for each connection, `load 1` before `load 2`, the kind that began to work first at the top; then those of the
+    /// items that name none. Items of one connection that overlap lie on lanes below each other.
     #[must_use]
     pub fn lanes(&self) -> Vec<Lane> {
         let mut order: Vec<usize> = (0..self.items.len()).collect();
@@ -35,7 +35,16 @@ impl Timeline {
             });
             groups[place].1.push(at);
         }
-        groups.sort_by_key(|(name, _)| name.is_none());
+        let mut kinds: Vec<&str> = Vec::new();
+        for (kind, _) in groups.iter().filter_map(|(name, _)| name.map(kind_and_number)) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        groups.sort_by_key(|(name, _)| {
+            let (kind, number) = name.map_or(("", 0), kind_and_number);
+            (name.is_none(), kinds.iter().position(|known| *known == kind), number)
+        });
         let mut lanes: Vec<Lane> = Vec::new();
         for (name, items) in groups {
             let spans = items.iter().map(|at| self.span_of(&self.items[*at]));
@@ -61,6 +70,12 @@ impl Timeline {
     fn span_of(&self, item: &Item) -> Span {
         (item.start, item.end.unwrap_or(self.to).max(item.start))
     }
+}
+
+/// `load 12` is the twelfth of its kind.
+fn kind_and_number(name: &str) -> (&str, u64) {
+    let (kind, number) = name.rsplit_once(' ').unwrap_or((name, ""));
+    number.parse().map_or((name, 0), |number| (kind, number))
 }
 
 const MOST_BAND_ROWS: usize = 4;
@@ -108,6 +123,16 @@ mod tests {
             names_and_items(&timeline(items)),
             [(Some("b".into()), vec![3, 4]), (None, vec![0, 2]), (None, vec![1])]
         );
+    }
+
+    #[test]
+    fn connections_of_a_kind_lie_together_in_the_order_of_their_numbers() {
+        let mut items: Vec<Item> = (0..5_i64).map(|nth| item(nth, 60)).collect();
+        for (item, name) in items.iter_mut().zip(["load 10", "index 1", "load 2", "check", "load"]) {
+            item.lane = Some(name.into());
+        }
+        let names: Vec<_> = timeline(items).lanes().into_iter().filter_map(|lane| lane.name).collect();
+        assert_eq!(names, ["load", "load 2", "load 10", "index 1", "check"]);
     }
 
     #[test]

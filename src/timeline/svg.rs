@@ -95,15 +95,18 @@ impl Drawing<'_> {
         for tick in ticks {
             let x = self.scale.x(tick.at);
             let (top, bottom) = (LEGEND, self.bottom);
+            // The last one ends at the edge.
+            let text_x = |text: &str| x.min(WIDTH - LETTER * text.len() as f64);
             let _ = write!(
                 text,
-                "<path class=\"g\" d=\"M{x:.1} {top:.0}V{bottom:.0}\"/><text class=\"a\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>",
+                "<path class=\"g\" d=\"M{x:.1} {top:.0}V{bottom:.0}\"/><text class=\"a\" x=\"{:.1}\" y=\"{:.0}\">{}</text>",
+                text_x(&tick.label),
                 bottom + 14.0,
                 tick.label
             );
             if let Some(day) = &tick.day {
-                let _ =
-                    write!(text, "<text class=\"a\" x=\"{x:.1}\" y=\"{:.0}\">{day}</text>", bottom + 28.0);
+                let (x, y) = (text_x(day), bottom + 28.0);
+                let _ = write!(text, "<text class=\"a\" x=\"{x:.1}\" y=\"{y:.0}\">{day}</text>");
             }
         }
         text

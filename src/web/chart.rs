@@ -71,9 +71,12 @@ pub(super) struct Bar {
 #[expect(clippy::cast_precision_loss, reason = "a picture is some hundred points high")]
 pub(super) fn bars(bars: &[Bar], label: &str) -> String {
     const STEP: usize = 12;
+    // A week's nights are not as wide as a month's.
+    const FEWEST: usize = 30;
     const HEIGHT: f64 = 90.0;
     let most = bars.iter().map(|bar| bar.value).max().unwrap_or_default().max(1) as f64;
-    let width = bars.len() * STEP;
+    let first = FEWEST.saturating_sub(bars.len());
+    let width = (first + bars.len()) * STEP;
     let mut svg = format!(
         "<svg class=\"bars\" viewBox=\"0 0 {width} {HEIGHT:.0}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{label}\">"
     );
@@ -85,7 +88,7 @@ pub(super) fn bars(bars: &[Bar], label: &str) -> String {
             bar.link,
             bar.title,
             bar.class,
-            at * STEP + 1,
+            (first + at) * STEP + 1,
             HEIGHT - height
         );
     }
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn a_night_of_no_length_is_seen_too() {
         let bar = Bar { value: 0, class: "failed", link: "/nights/x".into(), title: "x".into() };
-        assert!(bars(&[bar], "nights").contains("class=\"bar failed\" x=\"1\" y=\"87.0\""));
-        assert!(bars(&[], "nights").contains("viewBox=\"0 0 0 90\""));
+        assert!(bars(&[bar], "nights").contains("class=\"bar failed\" x=\"349\" y=\"87.0\""));
+        assert!(bars(&[], "nights").contains("viewBox=\"0 0 360 90\""));
     }
 }

@@ -173,6 +173,8 @@ fn seconds(time: DateTime<Utc>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::adapters::ledger::{FailureMeasure, LastSuccess, NightMeasure, StageMeasure, StepMeasure};
     use crate::adapters::postgres::activity::Holder;
@@ -247,5 +249,30 @@ mod tests {
         assert!(text.contains("nightferry_up{component=\"warehouse\"} 0.0"), "{text}");
         assert!(text.contains("nightferry_up{component=\"queue\"} 0.0"), "{text}");
         assert!(!text.contains("last_success") && !text.contains("queue_jobs"), "{text}");
+    }
+
+    #[test]
+    fn each_is_described_and_nothing_else() {
+        let counts = crate::jobs::operator::Counts {
+            stage: crate::ids::Stage::Notification,
+            queue: "Notification queue",
+            is_paused: false,
+            waiting: 1,
+            active: 0,
+            completed: 0,
+            failed: 0,
+            delayed: 0,
+            paused: 0,
+        };
+        let text =
+            text(&Measures { queue: QueueNow { error: None, counts: vec![counts] }, ..all() }).unwrap();
+        let names = |text: &str| -> BTreeSet<String> {
+            let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+            words.filter(|word| word.starts_with("nightferry_")).map(str::to_owned).collect()
+        };
+        let values: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let table: Vec<&str> =
+            include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(names(&values.join("\n")), names(&table.join("\n")));
     }
 }

@@ -313,8 +313,12 @@ async fn a_look_is_short_however_long_the_history_is() {
     took.sort();
     // 25 ms on an idle machine with two cores; the tests run beside each other.
     assert!(took[0].as_millis() < 50, "{took:?}");
-    let start = Instant::now();
-    let history = overlook.history(400).await.unwrap();
-    assert_eq!(history.runs.len(), 400);
-    assert!(start.elapsed().as_millis() < 250, "{:?}", start.elapsed());
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        assert_eq!(overlook.history(400).await.unwrap().runs.len(), 400);
+        took.push(start.elapsed());
+    }
+    took.sort();
+    assert!(took[0].as_millis() < 200, "{took:?}");
 }

@@ -268,3 +268,196 @@ fn millis(ms: i64) -> Duration {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Europe::Paris;
+
+    use super::*;
+    use crate::ids::{Stage, TableName};
+    use crate::jobs::operator::Counts;
+    use crate::jobs::overview::{Eta, Holder, LedgerState, NextTime, QueueNow, RunLine, StepLine};
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_147_800 + minutes * 60, 0).unwrap()
+    }
+
+    fn attempt(status: &str) -> AttemptLine {
+        AttemptLine {
+            run_id: "20261120T041000Z".into(),
+            stage: "full-replication".into(),
+            attempt: 2,
+            status: status.into(),
+            started_at: at(1),
+            ended_at: None,
+            tables: 12,
+            rows: 1_200_000,
+            bytes: 80_000_000,
+            error_kind: None,
+            error: None,
+            hint: None,
+        }
+    }
+
+    fn copy() -> UnderWay {
+        UnderWay {
+            connection: 4711,
+            run_id: "20261120T041000Z".into(),
+            stage: "full-replication".into(),
+            what: What::Copy,
+            table: Some(TableName::new("public", "answers")),
+            object: None,
+            since: at(70),
+            elapsed_ms: 120_000,
+            phase: None,
+            percent: Some(25.0),
+            rows: Some(250),
+            bytes: Some(9_000),
+            rows_expected: Some(1_000),
+            duration_expected_ms: Some(480_000),
+            waits_for_lock: false,
+        }
+    }
+
+    fn at_work() -> Overview {
+        let step = StepLine {
+            step: "load".into(),
+            status: "running".into(),
+            started_at: at(2),
+            ended_at: None,
+            bytes_done: None,
+            bytes_total: None,
+        };
+        let index = UnderWay {
+            connection: 4712,
+            what: What::Index,
+            object: Some("answers_user".into()),
+            phase: Some("building index: scanning table".into()),
+            rows: None,
+            percent: Some(61.5),
+            waits_for_lock: false,
+            ..copy()
+        };
+        let run = RunLine {
+            run_id: "20261120T041000Z".into(),
+            origin: "schedule".into(),
+            status: "running".into(),
+            host: "host-1".into(),
+            version: "1".into(),
+            started_at: at(0),
+            ended_at: None,
+            error_kind: None,
+            error: None,
+            hint: None,
+        };
+        let stage = StageNow {
+            attempt: attempt("running"),
+            steps: vec![step],
+            step_percent: Some(43.2),
+            rows_so_far: 1_200_250,
+            bytes_so_far: 80_009_000,
+            tables_expected: Some(120),
+            rows_expected: Some(5_000_000),
+            bytes_expected: None,
+        };
+        let eta = Eta {
+            ends_at: at(140),
+            remaining_ms: 68 * 60_000,
+            step_remaining_ms: 0,
+            stage_remaining_ms: 0,
+            nights: 7,
+        };
+        let now = RunNow {
+            run,
+            is_at_work: true,
+            stage: Some(stage),
+            stages: vec![attempt("running")],
+            eta: Some(eta),
+        };
+        let counts = Counts {
+            stage: Stage::BackupPush,
+            queue: "Dump and push queue",
+            is_paused: true,
+            waiting: 0,
+            active: 0,
+            completed: 0,
+            failed: 0,
+            delayed: 0,
+            paused: 0,
+        };
+        Overview {
+            at: at(72),
+            ledger: LedgerState::Ready,
+            run: Some(now),
+            beside: vec![],
+            under_way: vec![copy(), index],
+            warehouse_lock: Some(Holder {
+                who: "20261120T041000Z full on host-1".into(),
+                since: Some("04:10Z".into()),
+            }),
+            push_lock: None,
+            queue: QueueNow { error: None, counts: vec![counts] },
+            schedule: vec![NextTime { of: "night", pattern: "10 5 * * *".into(), at: at(24 * 60) }],
+            last_success: vec![],
+        }
+    }
+
+    #[test]
+    fn a_night_at_work_is_told_on_one_screen() {
+        let expected = "Run 20261120T041000Z is open since 2026-11-20 05:10:00 CET (1 h 12 min)
+  started by: schedule on host-1
+  stage: full-replication, attempt 2, since 05:11:00 (1 h 11 min)
+  step: load since 05:12:00 (1 h 10 min), 43.2 %
+  so far: 12 of about 120 tables, 1,200,250 of about 5,000,000 rows, 80.0 MB
+  done: about 2026-11-20 07:30:00 CET (in 1 h 08 min), from the last 7 good nights
+
+  stage             status   attempt        time  tables       rows     size
+  full-replication  running        2  1 h 11 min      12  1,200,000  80.0 MB
+
+Under way:
+  connection  doing  table           object        phase                             done                rows        time
+        4711  copy   public.answers  -             -                               25.0 %  250 of about 1,000  2 min 00 s
+        4712  index  public.answers  answers_user  building index: scanning table  61.5 %                   -  2 min 00 s
+
+The warehouse is held by 20261120T041000Z full on host-1 since 04:10Z.
+Paused: backup-push. `nightferry queue resume` lets their jobs be taken again.
+Next night: 2026-11-21 05:10:00 CET (10 5 * * *).
+";
+        assert_eq!(overview(&at_work(), Paris), expected);
+    }
+
+    #[test]
+    fn a_change_is_one_line() {
+        let mut now = at_work();
+        assert_eq!(
+            line(&now),
+            "20261120T041000Z running: full-replication (attempt 2) load 43 %, 12 of about 120 tables"
+        );
+        let run = now.run.as_mut().unwrap();
+        run.is_at_work = false;
+        assert!(line(&now).ends_with(", nobody is at work on it"));
+        let run = now.run.as_mut().unwrap();
+        run.run.status = "failed".into();
+        run.run.error = Some("load:\n broken".into());
+        run.stage.as_mut().unwrap().attempt.status = "failed".into();
+        assert_eq!(
+            line(&now),
+            "20261120T041000Z failed: full-replication (attempt 2) failed, 12 of about 120 tables, load: broken"
+        );
+    }
+
+    #[test]
+    fn a_run_that_nobody_is_at_work_on_and_one_without_an_earlier_night_say_so() {
+        let mut now = at_work();
+        let run = now.run.as_mut().unwrap();
+        (run.is_at_work, run.eta) = (false, None);
+        let text = overview(&now, Paris);
+        assert!(
+            text.contains("  at work: nobody: it waits for its next try, or its worker died\n"),
+            "{text}"
+        );
+        assert!(text.contains("  done: unknown: there is no earlier night to compare with\n"), "{text}");
+        let nothing = Overview { ledger: LedgerState::Missing, run: None, under_way: vec![], ..now };
+        assert!(overview(&nothing, Paris).starts_with("The warehouse has no ledger yet"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Asks the warehouse and the queues, and puts the answers together.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -23,6 +23,8 @@ use crate::jobs::{next_tick, operator};
 /// What does not answer for so long is away.
 const WAREHOUSE_LIMIT: Duration = Duration::from_secs(10);
 const QUEUE_LIMIT: Duration = Duration::from_secs(3);
+/// Who looks each second asks the queues less often: they give all of their jobs each time.
+const QUEUE_EVERY: Duration = Duration::from_secs(10);
 
 /// How things stand now.
 ///
@@ -39,6 +41,8 @@ pub struct Overlook {
     database: Database,
     view: Option<LedgerView>,
     asks_queue: bool,
+    /// What the queues said last, and when.
+    queue: Option<(Instant, QueueNow)>,
 }
 
 impl Overlook {
@@ -48,7 +52,7 @@ impl Overlook {
     /// The warehouse's URL cannot be understood.
     pub fn new(config: &Config) -> Result<Self> {
         let database = Database::new(&config.databases.warehouse, "warehouse")?;
-        Ok(Self { config: config.clone(), database, view: None, asks_queue: true })
+        Ok(Self { config: config.clone(), database, view: None, asks_queue: true, queue: None })
     }
 
     /// The same, that leaves the queues alone.
@@ -64,15 +68,20 @@ impl Overlook {
     /// The warehouse cannot be reached; the next look tries again.
     pub async fn look(&mut self) -> Result<Overview> {
         let at = clock::now();
-        let queue = if self.asks_queue { Some(self.config.queue.clone()) } else { None };
+        let known = self.queue.take().filter(|(since, _)| since.elapsed() < QUEUE_EVERY);
+        let settings = self.config.queue.clone();
+        let asks_queue = self.asks_queue;
         let asking = async {
-            match queue {
-                Some(queue) => queues(&queue).await,
-                None => QueueNow::default(),
+            match known {
+                _ if !asks_queue => None,
+                Some(known) => Some(known),
+                None => Some((Instant::now(), queues(&settings).await)),
             }
         };
         let schedule = schedule(&self.config, at);
-        let (warehouse, queue) = futures::future::join(self.warehouse(at), asking).await;
+        let (warehouse, known) = futures::future::join(self.warehouse(at), asking).await;
+        self.queue = known;
+        let queue = self.queue.as_ref().map(|(_, queue)| queue.clone()).unwrap_or_default();
         Ok(Overview { queue, schedule, ..warehouse? })
     }
 

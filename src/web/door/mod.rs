@@ -74,7 +74,7 @@ impl Door {
             return Err(Refusal::TooMany(pause));
         }
         session::role_of_token(&self.access, token).ok_or_else(|| {
-            if attempts.failed(now) {
+            if attempts.failed(token, now) {
                 tracing::warn!("{}", events::WEB_TOO_MANY_WRONG_TOKENS);
             }
             Refusal::Wrong
