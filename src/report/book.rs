@@ -30,25 +30,25 @@ impl Book {
     /// Takes a line that may say something.
     pub(super) fn line(&mut self, bytes: &[u8], hit: Hit) {
         match line::read(bytes, hit) {
-            Reading::Event(line) => self.event(line),
-            Reading::Said(said) => said.lines().for_each(|line| self.event(line)),
+            Reading::Event(line) => self.event(&line),
+            Reading::Said(said) => said.lines().for_each(|line| self.event(&line)),
             Reading::Nothing => {}
             Reading::Unreadable => self.unreadable += 1,
         }
     }
 
-    fn event(&mut self, line: Line<'_>) {
+    fn event(&mut self, line: &Line<'_>) {
         // The last one first: nearly every line is of the run that is at work.
-        match self.runs.iter_mut().rev().find(|run| run.is_of(&line)) {
+        match self.runs.iter_mut().rev().find(|run| run.is_of(line)) {
             Some(run) if !run.is_over_at(&line.event) => run.add(line),
             _ => self.begin(line),
         }
     }
 
-    fn begin(&mut self, line: Line<'_>) {
+    fn begin(&mut self, line: &Line<'_>) {
         // A run of another day is followed, so that its lines are not taken for those of the next one; nothing of it is printed.
         let keep = if self.is_asked_for(line.moment) { self.keep } else { Keep { top: 0, items: false } };
-        let mut run = Run::new(&line, keep);
+        let mut run = Run::new(line, keep);
         run.add(line);
         self.runs.push(run);
         let most = if self.keep.items { MOST_RUNS_WITH_ITEMS } else { MOST_RUNS };

@@ -56,7 +56,7 @@ fn section(run: &Summary, language: Language) -> String {
         };
         (name.to_owned(), time)
     });
-    text.push_str(&table(language.parts_title(), rows));
+    text.push_str(&table(language.headings()[3], rows));
     for category in run.categories.iter().filter(|category| category.count > 0) {
         let caption = format!("{} : {}", category.category.name(), duration(category.total));
         let rows = category.slowest.iter().map(|item| (item.name.clone(), precise(item.duration)));

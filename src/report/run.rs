@@ -149,27 +149,27 @@ impl Run {
     }
 
     /// Adds what a line says.
-    pub(super) fn add(&mut self, line: Line<'_>) {
+    pub(super) fn add(&mut self, line: &Line<'_>) {
         let at = line.moment.map(|moment| moment.at);
         if self.first.is_none() {
             self.first = line.moment;
         }
         self.last = self.last.max(at);
-        match line.event {
-            Event::Launched { id, what } => self.launched(id, what, at),
-            Event::Finished { id, what } => self.finished(id, what, at),
+        match &line.event {
+            Event::Launched { id, what } => self.launched(*id, what, at),
+            Event::Finished { id, what } => self.finished(*id, what, at),
             Event::Copied { table, rows, bytes, millis, connection } => {
                 self.rows = self.rows.saturating_add(rows.unwrap_or(0));
                 self.bytes = self.bytes.saturating_add(bytes.unwrap_or(0));
-                let name = format!("TABLE DATA {}", short(&table));
-                let detail = || detail(rows, bytes);
-                self.ended_item(name.as_bytes(), at, millis, &connection, detail);
+                let name = format!("TABLE DATA {}", short(table));
+                let detail = || detail(*rows, *bytes);
+                self.ended_item(name.as_bytes(), at, *millis, connection, detail);
             }
             Event::Built { kind, object, table, millis, connection } => {
-                let name = built_name(&kind, &object, &table);
-                self.ended_item(name.as_bytes(), at, millis, &connection, String::new);
+                let name = built_name(kind, object, table);
+                self.ended_item(name.as_bytes(), at, *millis, connection, String::new);
             }
-            Event::Mark(mark) => self.mark(mark, at),
+            Event::Mark(mark) => self.mark(*mark, at),
             event => self.span(event, &line.stage, at),
         }
     }
@@ -195,25 +195,25 @@ impl Run {
         }
     }
 
-    fn span(&mut self, event: Event<'_>, stage: &str, at: Option<DateTime<Utc>>) {
+    fn span(&mut self, event: &Event<'_>, stage: &str, at: Option<DateTime<Utc>>) {
         let Some(at) = at else { return };
         let stage = cut(stage.to_owned());
         match event {
             Event::StageStarted { attempt } => {
-                self.tries = self.tries.max(attempt);
+                self.tries = self.tries.max(*attempt);
                 self.begin(stage, None, at);
             }
-            Event::StepStarted { step } => self.begin(cut(step.into_owned()), Some(stage), at),
+            Event::StepStarted { step } => self.begin(cut(step.to_string()), Some(stage), at),
             Event::StageEnded { millis, error } => {
                 let failed = error.is_some();
-                self.error = error.map(|error| cut(error.into_owned()));
-                self.end(stage, None, at, millis, failed);
+                self.error = error.as_ref().map(|error| cut(error.to_string()));
+                self.end(stage, None, at, *millis, failed);
             }
             Event::StepEnded { step, millis, failed } => {
-                self.end(cut(step.into_owned()), Some(stage), at, millis, failed);
+                self.end(cut(step.to_string()), Some(stage), at, *millis, *failed);
             }
             Event::RunEnded { status } => {
-                let status = if status == "succeeded" { Status::Succeeded } else { Status::Failed };
+                let status = if status.as_ref() == "succeeded" { Status::Succeeded } else { Status::Failed };
                 self.ended = Some((at, status));
             }
             _ => {}

@@ -3,6 +3,8 @@
 //!
 //! `docs/alerts.yml` and `docs/grafana-dashboard.json` are made of these.
 
+use std::sync::atomic::AtomicU64;
+
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
@@ -19,7 +21,7 @@ const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A name and a value for each label.
 type Labels = Vec<(&'static str, String)>;
-type Gauges = Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 /// Answers a scrape. Whoever mounts it has looked at the token.
 pub(super) async fn metrics(config: &Config) -> HttpResponse {
@@ -109,7 +111,7 @@ fn of_warehouse(book: &mut Book, warehouse: &WarehouseMeasures) {
     let failures = Family::<Labels, Counter>::default();
     for one in &warehouse.failures {
         let labels = vec![("stage", one.stage.clone()), ("kind", one.kind.clone())];
-        failures.get_or_create(&labels).inc_by(one.number.unsigned_abs());
+        failures.get_or_create(&escaped(labels)).inc_by(one.number.unsigned_abs());
     }
     book.0.register(
         "failures",
@@ -125,29 +127,18 @@ fn of_warehouse(book: &mut Book, warehouse: &WarehouseMeasures) {
 
 fn of_nights(book: &mut Book, warehouse: &WarehouseMeasures) {
     let night = &warehouse.night;
-    let one = |value: Option<f64>| value.map(|value| (Vec::new(), value));
-    book.gauges(
-        "run_duration_seconds",
-        "How long the last night took that ended well",
-        one(night.last_seconds),
-    );
-    book.gauges(
+    book.gauge("run_duration_seconds", "How long the last night took that ended well", night.last_seconds);
+    book.gauge(
         "run_usual_duration_seconds",
         "How long such a night usually takes: the median of the last seven",
-        one(night.usual_seconds),
+        night.usual_seconds,
     );
-    book.gauges(
-        "run_last_succeeded",
-        "Whether the last night that has ended did so well",
-        one(night.last_succeeded.map(|well| f64::from(u8::from(well)))),
-    );
+    let well = night.last_succeeded.map(|well| f64::from(u8::from(well)));
+    book.gauge("run_last_succeeded", "Whether the last night that has ended did so well", well);
     let is_open = f64::from(u8::from(night.open_since.is_some()));
-    book.gauges("run_in_progress", "Whether a night is open", one(Some(is_open)));
-    book.gauges(
-        "run_start_timestamp_seconds",
-        "When the night that is open began",
-        one(night.open_since.map(seconds)),
-    );
+    book.gauge("run_in_progress", "Whether a night is open", Some(is_open));
+    let began = night.open_since.map(seconds);
+    book.gauge("run_start_timestamp_seconds", "When the night that is open began", began);
 }
 
 struct Book(Registry);
@@ -158,13 +149,30 @@ impl Book {
         let family = Gauges::default();
         let mut any = false;
         for (labels, value) in values {
-            family.get_or_create(&labels).set(value);
+            family.get_or_create(&escaped(labels)).set(value);
             any = true;
         }
         if any {
             self.0.register(name, help, family);
         }
     }
+
+    /// Writes down the value of a name without labels; a name without one is left out.
+    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        if let Some(value) = value {
+            let gauge = Gauge::<f64, AtomicU64>::default();
+            gauge.set(value);
+            self.0.register(name, help, gauge);
+        }
+    }
+}
+
+/// The library writes labels as they are (OpenMetrics 1.0, "escaped-string"): a quote in the name of a machine would spoil the whole answer.
+fn escaped(mut labels: Labels) -> Labels {
+    for (_, value) in &mut labels {
+        *value = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    }
+    labels
 }
 
 fn seconds(time: DateTime<Utc>) -> f64 {

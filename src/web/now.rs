@@ -17,7 +17,10 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// Looks at what is at work, on one session.
 #[derive(Debug)]
-pub(super) struct Lookout(Mutex<(Overlook, Option<(Instant, Arc<Overview>)>)>);
+pub(super) struct Lookout(Mutex<(Overlook, Option<Seen>)>);
+
+/// What was seen, and when.
+type Seen = (Instant, Arc<Overview>);
 
 impl Lookout {
     pub(super) fn new(config: &Config) -> Result<Self> {

@@ -68,7 +68,7 @@ pub(in crate::web) async fn sign_in(
     }
     match house.door.try_token(asked.token.trim()) {
         Ok(role) => {
-            tracing::info!(role = ?role, "{}", events::WEB_SIGNED_IN);
+            tracing::info!(role = role.name(), "{}", events::WEB_SIGNED_IN);
             let value = session::written(&house.door.access, role, clock::now());
             HttpResponse::SeeOther()
                 .cookie(cookie(&request, value, session::LASTS.num_seconds()))

@@ -25,7 +25,7 @@ pub(in crate::web) enum Role {
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Reader => "reader",
             Self::Operator => "operator",

@@ -88,6 +88,11 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     })
 }
 
+/// `+12 %`; `×22` where per cents say little.
+fn against(ratio: f64) -> String {
+    if ratio < 3.0 { format!("{:+.0} %", (ratio - 1.0) * 100.0) } else { format!("×{ratio:.0}") }
+}
+
 /// What takes less is as fast as it can be: its times differ by chance.
 const NOTICED_MS: f64 = 1000.0;
 
@@ -108,8 +113,7 @@ impl Row {
             name: shown::text(&object.object_name),
             took: shown::millis(object.duration_ms),
             median: object.median_ms.map_or_else(|| "new".to_owned(), |median| shown::millis(median as i64)),
-            compared: ratio
-                .map_or_else(|| "–".to_owned(), |ratio| format!("{:+.0} %", (ratio - 1.0) * 100.0)),
+            compared: ratio.map_or_else(|| "–".to_owned(), against),
             is_slower: ratio.is_some_and(|ratio| ratio > 1.5) && more > NOTICED_MS,
         }
     }

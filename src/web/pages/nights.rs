@@ -176,6 +176,10 @@ fn in_order(mut successes: Vec<StageSuccess>) -> Vec<StageSuccess> {
 /// How long the nights took; jobs beside them are left out.
 fn bars(last: &[NightRow], zone: Tz, now: DateTime<Utc>) -> Option<String> {
     let is_night = |night: &&NightRow| RunId::from(night.run_id.clone()).beside().is_none();
+    let took = |night: &NightRow| (night.ended_at.unwrap_or(now) - night.started_at).num_milliseconds();
+    // One that was left open for days would make all others look like nothing.
+    let ended = last.iter().filter(is_night).filter(|night| night.ended_at.is_some());
+    let most = ended.map(took).max().unwrap_or(i64::MAX);
     let bar = |night: &NightRow| {
         let title = format!(
             "{}: {}, {}",
@@ -190,7 +194,7 @@ fn bars(last: &[NightRow], zone: Tz, now: DateTime<Utc>) -> Option<String> {
             _ => "interrupted",
         };
         Bar {
-            value: (night.ended_at.unwrap_or(now) - night.started_at).num_milliseconds(),
+            value: took(night).min(most),
             class,
             link: escaped(&shown::night_link(&night.run_id)),
             title: escaped(&title),
