@@ -52,10 +52,19 @@ pub fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number as u64), if number == 1 { one } else { many })
 }
 
-/// `  subject: text`, a line.
+/// A name as a line can show it: a terminal obeys control characters, and a source may have names with any.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter })
+        .collect()
+}
+
+/// `  subject: text`, a line, or several where the text has them.
 #[must_use]
 pub fn item(subject: &str, text: &str) -> String {
-    format!("  {subject}: {text}\n")
+    let text: Vec<String> = text.split('\n').map(printable).collect();
+    format!("  {}: {}\n", printable(subject), text.join("\n"))
 }
 
 /// A table, indented by two; the columns in `numbers` are aligned to the right.
@@ -66,6 +75,7 @@ pub fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
+    let rows = rows.into_iter().map(|row| row.map(|cell| printable(&cell)));
     table.load_preset(presets::NOTHING).set_header(heading).add_rows(rows);
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((if at == 0 { 2 } else { 0 }, 2));
@@ -109,5 +119,12 @@ mod tests {
             [["a".to_owned(), "1".to_owned()], ["bcdef".to_owned(), "100".to_owned()]],
         );
         assert_eq!(text, "  name   rows\n  a         1\n  bcdef   100\n");
+    }
+
+    #[test]
+    fn a_name_gives_no_orders_to_a_terminal_and_stays_on_its_line() {
+        let text = table(["name"], &[], [["a\u{1b}[2Jb\nc".to_owned()]]);
+        assert_eq!(text, "  name\n  a\u{fffd}[2Jb\u{fffd}c\n");
+        assert_eq!(item("a\u{1b}\nb", "c\u{9b}\nd"), "  a\u{fffd}\u{fffd}b: c\u{fffd}\nd\n");
     }
 }

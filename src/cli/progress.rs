@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::format::duration;
+use super::format::{duration, printable};
 use super::status::{place, progress_of};
 use crate::adapters::queue::host_name;
 use crate::clock;
@@ -139,7 +139,7 @@ fn told(one: &UnderWay) -> String {
     if let Some(percent) = one.percent {
         text.push_str(&format!(", {percent:.0} %"));
     }
-    format!("{text}, {}", duration(Duration::from_secs(one.elapsed_ms.unsigned_abs() / 1000)))
+    format!("{}, {}", printable(&text), duration(Duration::from_secs(one.elapsed_ms.unsigned_abs() / 1000)))
 }
 
 /// Writes above the bars, so that neither tears the other.

@@ -31,6 +31,7 @@ impl Book {
     pub(super) fn line(&mut self, bytes: &[u8], hit: Hit) {
         match line::read(bytes, hit) {
             Reading::Event(line) => self.event(&line),
+            Reading::Said(said) => said.lines().for_each(|line| self.event(&line)),
             Reading::Nothing => {}
             Reading::Unreadable => self.unreadable += 1,
         }

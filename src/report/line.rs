@@ -13,9 +13,10 @@ use super::moment::{self, Moment};
 use crate::events;
 
 /// What a line must contain to be worth a look. All others are only counted.
-pub(super) const NEEDLES: [&str; 13] = [
+pub(super) const NEEDLES: [&str; 14] = [
     LAUNCHING,
     FINISHED,
+    BEGINNING,
     "\"stage.",
     "\"step.",
     "\"table.copied\"",
@@ -31,6 +32,9 @@ pub(super) const NEEDLES: [&str; 13] = [
 
 const LAUNCHING: &str = "launching item ";
 const FINISHED: &str = "finished item ";
+
+/// What pg_restore says once, before its first item.
+const BEGINNING: &str = "pg_restore: entering main parallel loop";
 
 /// The first line of a night of the replaced system, in its first years.
 const BACKUP_ID: &str = "Backup ID:";
@@ -53,6 +57,8 @@ pub(super) struct Line<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Event<'a> {
     Mark(Mark),
+    /// A pg_restore begins with its items.
+    Began,
     Launched {
         id: u64,
         what: &'a [u8],
@@ -121,10 +127,35 @@ const MARKS: [(&str, Mark); 7] = [
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading<'a> {
     Event(Line<'a>),
+    /// Items that pg_restore speaks of in a text that had to be unescaped.
+    Said(Said<'a>),
     /// It only quotes what we look for, or says nothing that is measured.
     Nothing,
     /// It begins like one of ours, and is broken.
     Unreadable,
+}
+
+/// What pg_restore says within a JSON line, as it said it: a name with a quotation mark, a line with its end, or several lines.
+#[derive(Debug, PartialEq)]
+pub(super) struct Said<'a> {
+    text: String,
+    moment: Option<Moment>,
+    source: &'a [u8],
+    run: Cow<'a, str>,
+    stage: Cow<'a, str>,
+}
+
+impl Said<'_> {
+    /// Its lines that say something.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.text.lines().filter_map(of_tool).map(|event| Line {
+            moment: self.moment,
+            source: self.source,
+            run: Cow::Borrowed(&*self.run),
+            stage: Cow::Borrowed(&*self.stage),
+            event,
+        })
+    }
 }
 
 /// The first needle of a line: which one, and where it ends. A log of pg_restore has one on every line, so that it is searched once only.
@@ -142,6 +173,7 @@ pub(super) fn read(line: &[u8], hit: Hit) -> Reading<'_> {
     }
     let event = match NEEDLES[hit.needle] {
         verb @ (LAUNCHING | FINISHED) => item(&line[hit.end..], verb),
+        BEGINNING => Some(Event::Began),
         _ => {
             let is_in = |name: &str| memmem::find(rest, name.as_bytes()).is_some();
             MARKS.into_iter().find(|(name, _)| is_in(name)).map(|(_, mark)| Event::Mark(mark))
@@ -275,31 +307,41 @@ impl<'a> Fields<'a> {
             events::RUN_ENDED => Event::RunEnded { status: text(self.status) },
             _ => {
                 let mark = MARKS.into_iter().find(|(name, _)| msg.starts_with(name));
-                match mark {
-                    Some((_, mark)) => Event::Mark(mark),
-                    None => of_tool(msg)?,
+                match (mark, msg) {
+                    (Some((_, mark)), _) => Event::Mark(mark),
+                    (None, Cow::Borrowed(said)) => of_tool(said)?,
+                    (None, Cow::Owned(_)) => return None,
                 }
             }
         })
     }
 }
 
-/// What pg_restore says, within a JSON line. A name that JSON has to escape cannot be borrowed, and is left out.
-fn of_tool(said: Cow<'_, str>) -> Option<Event<'_>> {
-    let Cow::Borrowed(said) = said else { return None };
+/// What a line of pg_restore says.
+fn of_tool(said: &str) -> Option<Event<'_>> {
+    if said.contains(BEGINNING) {
+        return Some(Event::Began);
+    }
     let verb = [LAUNCHING, FINISHED].into_iter().find(|verb| said.contains(verb))?;
     item(said.split_once(verb)?.1.as_bytes(), verb)
 }
 
 fn json<'a>(rest: &'a [u8], moment: Option<Moment>, source: &'a [u8]) -> Reading<'a> {
     let Ok(fields) = serde_json::from_slice::<Fields<'a>>(rest) else { return Reading::Unreadable };
-    let Some(event) = fields.event() else { return Reading::Nothing };
+    let event = fields.event();
     // The line's own time is exact; that of the platform is when it came, but in the zone that operators read.
     let moment = match (fields.moment(), moment) {
         (Some(own), Some(platform)) => Some(Moment { at: own.at, offset: platform.offset }),
         (own, platform) => own.or(platform),
     };
-    Reading::Event(Line { moment, source, run: text(fields.run), stage: text(fields.stage), event })
+    let (run, stage) = (text(fields.run), text(fields.stage));
+    match (event, text(fields.msg)) {
+        (Some(event), _) => Reading::Event(Line { moment, source, run, stage, event }),
+        (None, Cow::Owned(text)) if text.lines().any(|line| of_tool(line).is_some()) => {
+            Reading::Said(Said { text, moment, source, run, stage })
+        }
+        (None, _) => Reading::Nothing,
+    }
 }
 
 #[cfg(test)]

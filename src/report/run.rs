@@ -142,6 +142,8 @@ impl Run {
             Event::Mark(Mark::RestoreDone) => self.marks.restored.is_some(),
             Event::Mark(Mark::EnrichmentStarted) => self.marks.enrichment.is_some(),
             Event::Launched { .. } => self.marks.restored.is_some(),
+            // One of pg_restore alone has no other beginning.
+            Event::Began => self.marks == Marks::default() && has_items(),
             _ => false,
         }
     }

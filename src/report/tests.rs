@@ -125,6 +125,40 @@ fn two_containers_that_restore_at_once_are_two_runs() {
 }
 
 #[test]
+fn two_nights_of_pg_restore_alone_are_two_runs() {
+    let night = |from: i64, seconds: i64| {
+        lines(&[
+            (from, "pg_restore: entering main parallel loop"),
+            (from + 1, "pg_restore: launching item 7 INDEX a"),
+            (from + 1 + seconds, "pg_restore: finished item 7 INDEX a"),
+            (from + 2 + seconds, "pg_restore: finished main parallel loop"),
+        ])
+    };
+    let log = [night(0, 5), night(86_400, 8)].concat();
+    let times = |report: &Report| -> Vec<i64> {
+        report.runs.iter().map(|run| run.categories[2].total.num_seconds()).collect()
+    };
+    assert_eq!(times(&report(&log)), [5, 8]);
+    assert_eq!(times(&of_day(&log, "2020-10-23")), [8]);
+}
+
+#[test]
+fn what_pg_restore_says_is_read_however_json_has_to_write_it() {
+    let said = |second: i64, text: &str| {
+        line("background-1", second, &format!("{{\"msg\":{}}}", serde_json::Value::from(text)))
+    };
+    let log = [
+        said(0, "pg_restore: launching item 7 TABLE DATA odd\"name\n"),
+        said(1, "pg_restore: launching item 8 INDEX a\npg_restore: launching item 9 INDEX b\n"),
+        said(5, "pg_restore: finished item 7 TABLE DATA odd\"name\n"),
+        said(6, "pg_restore: finished item 8 INDEX a\npg_restore: finished item 9 INDEX b\n"),
+    ];
+    let run = &report(log.concat()).runs[0];
+    assert_eq!(run.categories[4].slowest[0].name, "TABLE DATA odd\"name");
+    assert_eq!((run.categories[2].count, run.timed(), run.not_finished.len()), (2, 3, 0));
+}
+
+#[test]
 fn a_log_that_begins_in_the_middle_says_so() {
     let report = report(lines(&[(0, "pg_restore: finished item 7 INDEX a"), (1, "Restore done")]));
     assert_eq!(report.runs[0].items_without_start, 1);

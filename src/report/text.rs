@@ -8,6 +8,7 @@ use super::category::Category;
 use super::compare::{Change, Comparison};
 use super::words::{Language, duration};
 use super::{Part, Report, Status, Summary};
+pub(super) use crate::format::printable;
 use crate::format::{count, table};
 
 /// How many of the items without an end are named.
@@ -150,13 +151,6 @@ pub(super) fn of_report(report: &Report, language: Language) -> Vec<String> {
 
 fn notes(notes: &[String]) -> String {
     if notes.is_empty() { String::new() } else { format!("\n{}\n", notes.join("\n")) }
-}
-
-/// A name as a line can show it: a terminal obeys control characters.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter })
-        .collect()
 }
 
 /// Two runs side by side, what got slower first.

@@ -13,9 +13,10 @@ mod shown;
 
 mod metrics;
 
-use actix_web::dev::Server;
-use actix_web::http::header;
-use actix_web::middleware::from_fn;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, header};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, route, web};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -133,6 +134,7 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         .configure(pages::register)
         .default_service(web::to(pages::nothing));
     let open = web::scope("")
+        .wrap(from_fn(head_as_get))
         .wrap(frame::headers())
         .service(index)
         .service(readiness::ready)
@@ -143,6 +145,17 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         .route("/icon.svg", web::get().to(frame::icon))
         .service(behind_the_door);
     app.app_data(house).service(open);
+}
+
+/// Whoever asks for the head alone (RFC 9110, 9.3.2) gets that of the whole answer; the server itself leaves the body out.
+async fn head_as_get(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if *request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    next.call(request).await
 }
 
 /// Which program this is; people who may see more are led there.

@@ -169,6 +169,20 @@ async fn every_answer_says_that_nothing_may_run_or_be_kept() {
 }
 
 #[tokio::test]
+async fn the_head_alone_is_that_of_the_whole_answer() {
+    let night = with_ledger().await;
+    let web = WebProcess::of(&night, &[]).await;
+    let token = format!("Bearer {READER}");
+    for path in ["/health", "/ready", "/", "/login", "/icon.svg", "/nights", "/metrics", "/nothing"] {
+        let shown = [("Authorization", token.as_str())];
+        let (whole, head) = (web.ask("GET", path, &shown).await, web.ask("HEAD", path, &shown).await);
+        assert_eq!((head.status, &*head.body), (whole.status, ""), "{path}");
+        assert_eq!(head.header("content-type"), whole.header("content-type"), "{path}");
+    }
+    assert_eq!(web.ask("HEAD", "/nights", &[]).await.status, 401);
+}
+
+#[tokio::test]
 async fn only_operators_act_and_only_from_a_page_of_ours() {
     let night = with_ledger().await;
     let file = night.path("queue.sqlite");
@@ -418,6 +432,29 @@ async fn a_warehouse_that_is_away_is_one_sentence_and_comes_back() {
     })
     .await;
     web.page("/nights").await;
+}
+
+#[tokio::test]
+async fn a_warehouse_that_is_silent_hides_neither_the_queues_nor_the_measures() {
+    let night = with_ledger().await;
+    let proxy = Proxy::before(night.warehouse.port()).await;
+    let url = night.warehouse.url_at(proxy.port());
+    let file = night.path("queue.sqlite");
+    let extra = [("QUEUE_FILE", file.to_str().unwrap()), ("TARGET_DATABASE_URL", &url)];
+    let queues = Queues::open(&night.config(&extra).queue).await.unwrap();
+    let job = Job::first(RunId::from("20261120T041000Z".to_owned()), Stage::Notification, Origin::Schedule);
+    assert!(queues.push(&job, Duration::ZERO).await.unwrap());
+    assert!(queues.withdraw(&job, "no room").await.unwrap());
+    let web = WebProcess::of(&night, &extra).await;
+    proxy.silence();
+    let page = web.get("/queues", READER).await;
+    assert!(page.status == 200 && page.body.contains("no room"), "{}", page.body);
+
+    // Prometheus waits for ten seconds.
+    let asked = Instant::now();
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_up{component=\"warehouse\"} 0.0"), "{measures}");
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

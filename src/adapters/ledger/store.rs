@@ -44,9 +44,11 @@ pub struct Ledger {
 /// # Errors
 /// Those of the question; the warehouse does not answer in time.
 pub async fn in_time<T>(limit: Duration, asking: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(limit, asking)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the warehouse does not answer")))
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, "the warehouse does not answer").hint(
+            "is it overloaded, or does a firewall swallow what is sent to the host of TARGET_DATABASE_URL?",
+        ))
+    })
 }
 
 impl Ledger {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::cli::format::{bytes, count, duration, item, table};
+use crate::cli::format::{bytes, count, duration, item, printable, table};
 use crate::jobs::overview::{AttemptLine, Overview, RunNow, StageNow, UnderWay, What};
 
 /// A moment, in the zone that the schedule is in.
@@ -266,7 +266,7 @@ fn millis(ms: i64) -> Duration {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! How things stand, in numbers: what `/metrics` gives to Prometheus.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::gather::{Overlook, queues, schedule};
 use super::{Holder, LastSuccess, LedgerState, NextTime, QueueNow};
-use crate::adapters::ledger::{FailureMeasure, NightMeasure, StageMeasure, StepMeasure};
+use crate::adapters::ledger::{FailureMeasure, NightMeasure, StageMeasure, StepMeasure, in_time};
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
+
+/// Prometheus gives a scrape up after ten seconds, and would never be told that the warehouse is silent.
+const WAREHOUSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How things stand. What cannot be asked is not there.
 #[derive(Debug, Clone)]
@@ -50,20 +55,20 @@ pub async fn measures(config: &Config) -> Measures {
 }
 
 async fn of_warehouse(config: &Config) -> Result<WarehouseMeasures> {
-    Overlook::new(config)?
-        .asking(async |view| {
-            let (lock, _) = view.lock_holders().await?;
-            if view.state().await? != LedgerState::Ready {
-                return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });
-            }
-            Ok(WarehouseMeasures {
-                lock,
-                last_success: view.last_success().await?,
-                night: view.night_measure().await?,
-                stages: view.stage_measures().await?,
-                steps: view.step_measures().await?,
-                failures: view.failure_measures().await?,
-            })
+    let mut overlook = Overlook::new(config)?;
+    let asking = overlook.asking(async |view| {
+        let (lock, _) = view.lock_holders().await?;
+        if view.state().await? != LedgerState::Ready {
+            return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });
+        }
+        Ok(WarehouseMeasures {
+            lock,
+            last_success: view.last_success().await?,
+            night: view.night_measure().await?,
+            stages: view.stage_measures().await?,
+            steps: view.step_measures().await?,
+            failures: view.failure_measures().await?,
         })
-        .await
+    });
+    in_time(WAREHOUSE_LIMIT, asking).await
 }
