@@ -70,25 +70,31 @@ fn restore(night: &TestNight) -> (PathBuf, Vec<(DateTime<Utc>, String)>) {
     (path, said)
 }
 
+/// Lines that pg_restore's processes may have written into each other.
+const TORN: u64 = 2;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_real_pg_restore_gives_each_item_the_time_between_its_two_lines() {
     let night = TestNight::of_shapes().await;
     let (path, said) = restore(&night);
-    // Read once more by another way than the product's.
+    // Read once more by another way than the product's: by the number of the item. Its processes share one stderr and write a line in
+    // pieces, so that another one's words may stand before it.
     let (mut launched, mut expected) = (BTreeMap::new(), BTreeMap::<String, i64>::new());
     for (at, line) in &said {
-        if let Some(item) = line.strip_prefix("pg_restore: launching item ") {
-            launched.insert(item.to_owned(), *at);
-        } else if let Some(item) = line.strip_prefix("pg_restore: finished item ") {
-            let took = *at - launched[item];
-            let name = item.split_once(' ').unwrap().1.to_owned();
-            *expected.entry(name).or_default() += (took.num_microseconds().unwrap() + 500) / 1000;
+        if let Some((_, item)) = line.split_once("launching item ") {
+            launched.insert(item.split(' ').next().unwrap().to_owned(), *at);
+        } else if let Some((_, item)) = line.split_once("finished item ") {
+            let (number, name) = item.split_once(' ').unwrap();
+            let Some(start) = launched.get(number) else { continue };
+            let took = *at - *start;
+            *expected.entry(name.to_owned()).or_default() += (took.num_microseconds().unwrap() + 500) / 1000;
         }
     }
     let report = json(&path);
     assert_eq!((&report["lines"], report["runs"].as_array().unwrap().len()), (&Value::from(said.len()), 1));
     let run = &report["runs"][0];
-    assert_eq!((&run["status"], &run["items_without_start"]), (&Value::from("unknown"), &Value::from(0)));
+    assert_eq!(run["status"], "unknown");
+    assert!(run["items_without_start"].as_u64().unwrap() <= TORN);
     let mut found = BTreeMap::new();
     for category in ["FK CONSTRAINT", "CONSTRAINT", "INDEX", "SEQUENCE", "TABLE DATA", "OTHER"] {
         found.extend(items(run, category));
@@ -96,11 +102,13 @@ async fn the_log_of_a_real_pg_restore_gives_each_item_the_time_between_its_two_l
     for kind in ["FK CONSTRAINT ", "CONSTRAINT ", "INDEX ", "SEQUENCE SET ", "TABLE DATA "] {
         assert!(found.keys().any(|name| name.starts_with(kind)), "no {kind} in {found:?}");
     }
+    let in_one_only = found.keys().filter(|name| !expected.contains_key(*name)).count()
+        + expected.keys().filter(|name| !found.contains_key(*name)).count();
+    assert!(in_one_only as u64 <= TORN && expected.len() > 30, "{found:?}\n{expected:?}");
     // Items of one name, of two schemas, have one entry in both maps but not the same one.
-    let unique = |map: &BTreeMap<String, i64>| map.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(unique(&found), unique(&expected));
-    let differ = found.iter().filter(|(name, took)| (expected[*name] - **took).abs() > 1).count();
-    assert!(differ <= 2, "{found:?}\n{expected:?}");
+    let differs =
+        |(name, took): &(&String, &i64)| expected.get(*name).is_some_and(|other| (other - **took).abs() > 1);
+    assert!(found.iter().filter(differs).count() as u64 <= 2 + TORN, "{found:?}\n{expected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
