@@ -70,27 +70,31 @@ pub(in crate::cli) fn place(stage: &StageNow) -> String {
         }
     }
     if stage.attempt.tables > 0 {
-        let _ = write!(text, ", {}", of(stage.attempt.tables, stage.tables_expected, count, "tables"));
+        let _ = write!(text, ", {}", of(stage.attempt.tables, stage.tables_expected, count, TABLES));
     }
     text
 }
 
-/// `12 of about 120 tables`.
-fn of(done: i64, expected: Option<i64>, number: fn(u64) -> String, unit: &str) -> String {
-    let done_text = number(done.unsigned_abs());
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    match expected.filter(|expected| *expected > 0) {
-        Some(expected) => format!("{done_text} of about {}{unit}", number(expected.unsigned_abs())),
-        None => format!("{done_text}{unit}"),
-    }
+/// `12 of about 120 tables`, `1 table`; sizes have their unit already.
+fn of(done: i64, expected: Option<i64>, number: fn(u64) -> String, [one, many]: [&str; 2]) -> String {
+    let expected = expected.filter(|expected| *expected > 0);
+    let unit = if expected.unwrap_or(done) == 1 { one } else { many };
+    let done = number(done.unsigned_abs());
+    let text = match expected {
+        Some(expected) => format!("{done} of about {} {unit}", number(expected.unsigned_abs())),
+        None => format!("{done} {unit}"),
+    };
+    text.trim_end().to_owned()
 }
+
+const TABLES: [&str; 2] = ["table", "tables"];
 
 /// How far a stage is, in numbers.
 pub(in crate::cli) fn progress_of(stage: &StageNow) -> [String; 3] {
     [
-        of(stage.attempt.tables, stage.tables_expected, count, "tables"),
-        of(stage.rows_so_far, stage.rows_expected, count, "rows"),
-        of(stage.bytes_so_far, stage.bytes_expected, bytes, ""),
+        of(stage.attempt.tables, stage.tables_expected, count, TABLES),
+        of(stage.rows_so_far, stage.rows_expected, count, ["row", "rows"]),
+        of(stage.bytes_so_far, stage.bytes_expected, bytes, ["", ""]),
     ]
 }
 
@@ -151,7 +155,7 @@ fn at_work(now: &RunNow, stage: &StageNow, overview: &Overview, zone: Tz) -> Str
                 let _ = write!(told, ", {percent:.1} %");
             }
             if let Some(done) = step.bytes_done {
-                let _ = write!(told, ", {}", of(done, step.bytes_total, bytes, ""));
+                let _ = write!(told, ", {}", of(done, step.bytes_total, bytes, ["", ""]));
             }
             text.push_str(&item("step", &told));
         }
@@ -212,7 +216,7 @@ fn under_way(all: &[UnderWay]) -> String {
             one.phase.clone().unwrap_or_else(dash)
         };
         let rows = match one.what {
-            What::Copy => one.rows.map_or_else(dash, |rows| of(rows, one.rows_expected, count, "")),
+            What::Copy => one.rows.map_or_else(dash, |rows| of(rows, one.rows_expected, count, ["", ""])),
             _ => dash(),
         };
         [
@@ -444,6 +448,14 @@ Next night: 2026-11-21 05:10:00 CET (10 5 * * *).
             line(&now),
             "20261120T041000Z failed: full-replication (attempt 2) failed, 12 of about 120 tables, load: broken"
         );
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(of(1, None, count, TABLES), "1 table");
+        assert_eq!(of(0, Some(1), count, TABLES), "0 of about 1 table");
+        assert_eq!(of(1, Some(1_200), count, TABLES), "1 of about 1,200 tables");
+        assert_eq!(of(812, None, bytes, ["", ""]), "812 B");
     }
 
     #[test]
