@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::TestNight;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 16] = [
     "run",
     "check",
     "plan",
@@ -22,6 +22,10 @@ const COMMANDS: [&str; 12] = [
     "generations",
     "backup",
     "queue",
+    "schema",
+    "status",
+    "history",
+    "logs",
 ];
 
 /// The command in an empty folder with an empty environment.
