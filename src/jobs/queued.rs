@@ -14,7 +14,7 @@ use super::flow::{self, Found, MOST_DEATHS, Next, Other, Policy, Try};
 use super::run::{self, End, Ground, cancelled, holder, interrupted, log_failure, take};
 use super::schedule::Missed;
 use super::{Jobs, announce, recovery};
-use crate::adapters::ledger::{Ledger, Origin, RunHistory, Status};
+use crate::adapters::ledger::{Ledger, Origin, RunLine, Status};
 use crate::adapters::postgres::{Database, WarehouseLock};
 use crate::adapters::queue::{Delivery, Handler, Job, Queues, host_name};
 use crate::clock;
@@ -336,7 +336,7 @@ impl Worker {
 }
 
 /// Whether a job that an operator had tried again has not begun yet: what the ledger has of its run is of before.
-fn was_closed_before(job: &Job, run: Option<&RunHistory>) -> bool {
+fn was_closed_before(job: &Job, run: Option<&RunLine>) -> bool {
     let ended_at = run.and_then(|run| run.ended_at);
     job.retried_at.zip(ended_at).is_some_and(|(retried_at, ended_at)| ended_at < retried_at)
 }

@@ -40,10 +40,16 @@ pub(super) fn at_start(text: &[u8]) -> Option<(Moment, usize)> {
     Some((Moment { at, offset }, length))
 }
 
+/// At most nine digits as a number.
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0_u32, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'))).flatten()
-    })
+    let mut sum = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        sum = sum * 10 + u32::from(digit - b'0');
+    }
+    Some(sum)
 }
 
 /// The nanoseconds behind a point, and where the text goes on.

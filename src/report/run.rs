@@ -1,7 +1,7 @@
 //! One run as it is put together from its lines: phases, stages, steps, and the totals of what was built. Its size has a bound,
 //! however long its log is.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -87,7 +87,7 @@ pub(super) struct Run {
     pub(super) without_start: u64,
     /// Items whose lines have no time.
     pub(super) without_time: u64,
-    open: HashMap<u64, Launched>,
+    open: BTreeMap<u64, Launched>,
     /// More items were open than are kept.
     pub(super) forgotten: u64,
     pub(super) items: Vec<Item>,
@@ -112,7 +112,7 @@ impl Run {
             bytes: 0,
             without_start: 0,
             without_time: 0,
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             forgotten: 0,
             items: Vec::new(),
             items_left_out: 0,

@@ -167,14 +167,16 @@ async fn an_operator_pauses_a_queue_with_a_button() {
     browser.keys(&format!("{OPERATOR}{ENTER}")).await;
     crate::support::until("the queues", async || browser.url().await.ends_with("/queues").then_some(()))
         .await;
-    browser.sees("document.querySelector('td button').focus()").await;
+    let needed = browser.sees("document.documentElement.scrollWidth").await;
+    assert!(needed.as_u64().unwrap() <= u64::from(browser.width), "the page is {needed} wide");
+    browser.sees("document.querySelector('tbody button').focus()").await;
     browser.keys(ENTER).await;
     crate::support::until("the queue to be paused", async || {
         browser.url().await.ends_with("/queues?done=pause").then_some(())
     })
     .await;
     assert_eq!(queues.paused().await.unwrap(), [nightferry::ids::Stage::FullReplication]);
-    let label = browser.sees("document.querySelector('td button').textContent").await;
+    let label = browser.sees("document.querySelector('tbody button').textContent").await;
     assert_eq!(label, "Resume full-replication");
     browser.close().await;
 }

@@ -1,27 +1,44 @@
 //! How runs went, for those who ask afterwards.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
 use crate::error::Result;
 use crate::ids::RunId;
 
-/// A run, with its end.
-#[derive(Debug, Clone, serde::Serialize, sqlx::FromRow)]
-pub struct RunHistory {
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct RunLine {
+    /// Its name.
+    pub run_id: String,
+    /// `schedule`, `command`, `restart`.
+    pub origin: String,
     /// `running`, `succeeded`, `failed`, `interrupted`.
     pub status: String,
     /// Where it was started.
     pub host: String,
+    /// The version of nightferry.
+    pub version: String,
     /// When it started.
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// The error's kind.
+    pub error_kind: Option<String>,
+    /// The sentence.
+    pub error: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
 }
 
+pub(super) const RUN: &str =
+    "select run_id, origin, status, host, version, started_at, ended_at, error_kind, error, hint
+    from nightferry.runs";
+
 /// One attempt of a stage, with its end.
-#[derive(Debug, Clone, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct Attempt {
     /// The run.
     pub run_id: String,
@@ -48,8 +65,8 @@ impl Ledger {
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn history_of(&self, run: &RunId) -> Result<Option<RunHistory>> {
-        sqlx::query_as("select status, host, started_at, ended_at from nightferry.runs where run_id = $1")
+    pub async fn history_of(&self, run: &RunId) -> Result<Option<RunLine>> {
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("{RUN} where run_id = $1")))
             .bind(run.as_str())
             .fetch_optional(self.session().await?.raw())
             .await

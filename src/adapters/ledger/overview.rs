@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::history::{RUN, RunLine};
 use super::store::MIGRATOR;
 use crate::adapters::postgres::activity::{Activity, Holder, activity, lock_holders};
 use crate::adapters::postgres::{Database, Session, failed};
@@ -40,31 +41,6 @@ impl LedgerState {
             ),
         }
     }
-}
-
-/// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct RunLine {
-    /// Its name.
-    pub run_id: String,
-    /// `schedule`, `command`, `restart`.
-    pub origin: String,
-    /// `running`, `succeeded`, `failed`, `interrupted`.
-    pub status: String,
-    /// Where it was started.
-    pub host: String,
-    /// The version of nightferry.
-    pub version: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// The error's kind.
-    pub error_kind: Option<String>,
-    /// The sentence.
-    pub error: Option<String>,
-    /// What to do.
-    pub hint: Option<String>,
 }
 
 /// One attempt of a stage, with what it has written so far.
@@ -126,10 +102,6 @@ pub struct LastSuccess {
     /// When it ended.
     pub ended_at: DateTime<Utc>,
 }
-
-const RUN: &str =
-    "select run_id, origin, status, host, version, started_at, ended_at, error_kind, error, hint
-    from nightferry.runs";
 
 /// The ledger and the warehouse around it, on one session that can only read.
 #[derive(Debug)]

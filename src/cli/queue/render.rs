@@ -99,7 +99,7 @@ fn one_line(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::ledger::{Origin, RunHistory};
+    use crate::adapters::ledger::{Origin, RunLine};
     use crate::ids::{RunId, Stage};
     use crate::jobs::operator::State;
 
@@ -163,11 +163,17 @@ mod tests {
 
     #[test]
     fn all_that_is_known_of_a_job_stands_below_its_name() {
-        let run_history = RunHistory {
+        let run_history = RunLine {
+            run_id: "20261120T041000Z".into(),
+            origin: "schedule".into(),
             status: "failed".into(),
             host: "host-1".into(),
+            version: "0.1.0".into(),
             started_at: at(2),
             ended_at: Some(at(75)),
+            error_kind: None,
+            error: None,
+            hint: None,
         };
         let attempt = Attempt {
             run_id: "20261120T041000Z".into(),

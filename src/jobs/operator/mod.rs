@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use acting::{Changed, Retried, cancel, pause, remove, resume, retry};
 pub(super) use beside::refuse_beside;
 
-use crate::adapters::ledger::{Attempt, Ledger, Origin, RunHistory, in_time};
+use crate::adapters::ledger::{Attempt, Ledger, Origin, RunLine, in_time};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::{JobStatus, QueuedJob, Queues};
 use crate::clock;
@@ -184,7 +184,7 @@ pub struct Shown {
     #[serde(flatten)]
     pub job: JobView,
     /// Its run, where the ledger has it.
-    pub run_history: Option<RunHistory>,
+    pub run_history: Option<RunLine>,
     /// What the ledger has of its stage, the tries of other jobs of this run included.
     pub attempts: Vec<Attempt>,
     /// Why the ledger could not be asked.

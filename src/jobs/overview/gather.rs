@@ -352,3 +352,108 @@ pub(super) fn schedule(config: &Config, at: DateTime<Utc>) -> Vec<NextTime> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> DateTime<Utc> {
+        "2026-11-20T05:00:00Z".parse().unwrap()
+    }
+
+    fn run(id: &str, origin: &str, status: &str) -> RunLine {
+        RunLine {
+            run_id: id.to_owned(),
+            origin: origin.to_owned(),
+            status: status.to_owned(),
+            host: "host-1".to_owned(),
+            version: "1".to_owned(),
+            started_at: at(),
+            ended_at: None,
+            error_kind: None,
+            error: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn the_open_night_counts_most_then_the_last_night_then_whatever_there_is() {
+        let push = run("20261120T050000Z-backup-push", "schedule", "running");
+        let (open, last) =
+            (run("20261120T041000Z", "schedule", "running"), run("20261119T041000Z", "schedule", "failed"));
+        assert_eq!(main_run(&[push.clone(), last.clone(), open.clone()]), Some(2));
+        assert_eq!(main_run(&[push.clone(), last]), Some(1));
+        assert_eq!(main_run(&[push]), Some(0));
+        assert_eq!(main_run(&[]), None);
+    }
+
+    #[test]
+    fn what_follows_is_the_rest_of_the_night_unless_one_stage_was_asked_for() {
+        let stage = Some("incremental-replication");
+        let rest = ["learning-content-replication", "notification"];
+        for origin in ["schedule", "restart"] {
+            assert_eq!(following(&run("20261120T041000Z", origin, "running"), None, stage), rest);
+        }
+        let command = run("20261120T041000Z", "command", "running");
+        let holder = |what: &str| Holder { who: format!("20261120T041000Z {what} on host-1"), since: None };
+        assert_eq!(following(&command, Some(&holder("night")), stage), rest);
+        assert!(following(&command, Some(&holder("incremental")), stage).is_empty());
+        assert!(following(&command, None, stage).is_empty(), "nobody is at work on it");
+        let push = run("20261120T041000Z-backup-push", "schedule", "running");
+        assert!(following(&push, None, Some("backup-push")).is_empty());
+        assert_eq!(following(&run("20261120T041000Z", "schedule", "running"), None, None).len(), 4);
+    }
+
+    #[test]
+    fn of_two_tries_of_a_stage_the_last_one_counts() {
+        let attempt = |stage: &str, attempt, status: &str| AttemptLine {
+            run_id: "20261120T041000Z".to_owned(),
+            stage: stage.to_owned(),
+            attempt,
+            status: status.to_owned(),
+            started_at: at(),
+            ended_at: None,
+            tables: 1,
+            rows: 10,
+            bytes: 100,
+            error_kind: None,
+            error: None,
+            hint: None,
+        };
+        let all = [
+            attempt("full-replication", 1, "failed"),
+            attempt("full-replication", 2, "succeeded"),
+            attempt("notification", 1, "running"),
+        ];
+        let last = last_of_each(&all.iter().collect::<Vec<_>>());
+        assert_eq!(
+            last.iter().map(|one| (one.stage.as_str(), one.attempt)).collect::<Vec<_>>(),
+            [("full-replication", 2), ("notification", 1)]
+        );
+        let history = HistoryRun::of(run("20261120T041000Z", "schedule", "running"), &all);
+        assert_eq!((history.tables, history.rows, history.bytes), (2, 20, 200), "what failed is not counted");
+        assert_eq!(
+            (history.succeeded_stages, history.last_stage.as_deref()),
+            (vec!["full-replication".to_owned()], Some("notification"))
+        );
+    }
+
+    #[test]
+    fn between_two_stages_the_time_left_is_that_of_the_next_ones() {
+        let night = |stage: &str, duration_ms| DoneNight {
+            run_id: "20261119T041000Z".to_owned(),
+            stage: stage.to_owned(),
+            attempt: 1,
+            duration_ms,
+            written: (1, 1, 1),
+            steps: vec![("work".to_owned(), duration_ms)],
+        };
+        let done = [night("full-replication", 9_000), night("notification", 500)];
+        assert_eq!(
+            when(None, &["full-replication", "notification"], &done, at()).unwrap().remaining_ms,
+            9_500
+        );
+        assert_eq!(when(None, &["incremental-replication"], &done, at()), None, "it was never done");
+        assert_eq!(when(None, &[], &done, at()), None);
+    }
+}
