@@ -396,6 +396,30 @@ async fn a_real_night_is_on_every_page() {
 }
 
 #[tokio::test]
+async fn one_stage_by_hand_does_not_hide_that_the_night_failed() {
+    let night = with_ledger().await;
+    let run = |id: &str, origin: &str, stage: &str, status: &str| {
+        format!(
+            "insert into nightferry.runs (run_id, origin, host, version, status, started_at, ended_at)
+                values ('{id}', '{origin}', 'h', '0', '{status}', to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'), to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'));
+             insert into nightferry.stages (run_id, stage, attempt, status, ended_at) values ('{id}', '{stage}', 1, '{status}', now());"
+        )
+    };
+    night.warehouse_sql(&run("20261120T041000Z", "schedule", "full-replication", "failed")).await;
+    night.warehouse_sql(&run("20261120T080000Z", "command", "notification", "succeeded")).await;
+    let web = WebProcess::of(&night, &[]).await;
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_run_last_succeeded 0.0"), "{measures}");
+    assert!(!measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
+
+    // A night that was taken up again has ended well, whichever stage that was.
+    night.warehouse_sql(&run("20261120T090000Z", "restart", "notification", "succeeded")).await;
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_run_last_succeeded 1.0"), "{measures}");
+    assert!(measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
+}
+
+#[tokio::test]
 async fn what_each_try_left_out_is_listed_once() {
     let night = with_ledger().await;
     night
