@@ -103,6 +103,10 @@ union all
       and exists (
         select from nightferry.stages
         where stages.run_id = runs.run_id and stages.stage = 'notification' and stages.status = 'succeeded')
+      -- `run notification` by hand is no night.
+      and (runs.origin <> 'command' or exists (
+        select from nightferry.stages
+        where stages.run_id = runs.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'))
     order by runs.ended_at desc
     limit 1
 );

@@ -396,6 +396,50 @@ async fn a_real_night_is_on_every_page() {
 }
 
 #[tokio::test]
+async fn one_stage_by_hand_does_not_hide_that_the_night_failed() {
+    let night = with_ledger().await;
+    let run = |id: &str, origin: &str, stage: &str, status: &str| {
+        format!(
+            "insert into nightferry.runs (run_id, origin, host, version, status, started_at, ended_at)
+                values ('{id}', '{origin}', 'h', '0', '{status}', to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'), to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'));
+             insert into nightferry.stages (run_id, stage, attempt, status, ended_at) values ('{id}', '{stage}', 1, '{status}', now());"
+        )
+    };
+    night.warehouse_sql(&run("20261120T041000Z", "schedule", "full-replication", "failed")).await;
+    night.warehouse_sql(&run("20261120T080000Z", "command", "notification", "succeeded")).await;
+    let web = WebProcess::of(&night, &[]).await;
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_run_last_succeeded 0.0"), "{measures}");
+    assert!(!measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
+
+    // A night that was taken up again has ended well, whichever stage that was.
+    night.warehouse_sql(&run("20261120T090000Z", "restart", "notification", "succeeded")).await;
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_run_last_succeeded 1.0"), "{measures}");
+    assert!(measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
+}
+
+#[tokio::test]
+async fn what_each_try_left_out_is_listed_once() {
+    let night = with_ledger().await;
+    night
+        .warehouse_sql(
+            "insert into nightferry.runs (run_id, origin, host, version, status) values ('20261120T041000Z', 'schedule', 'h', '0', 'succeeded');
+             insert into nightferry.stages (run_id, stage, attempt, status)
+                select '20261120T041000Z', 'full-replication', attempt, case attempt when 3 then 'succeeded' else 'failed' end
+                from generate_series(1, 3) as attempt;
+             insert into nightferry.skipped (run_id, stage, attempt, object, reason)
+                select run_id, stage, attempt, 'publication of ' || nth, 'not carried'
+                from nightferry.stages, generate_series(1, 40) as nth",
+        )
+        .await;
+    let web = WebProcess::of(&night, &[]).await;
+    let page = web.page("/nights/20261120T041000Z").await;
+    assert_eq!(page.matches("<bdi>publication of 7</bdi>").count(), 1, "{page}");
+    assert!(!page.contains("more: see nightferry.skipped"), "{page}");
+}
+
+#[tokio::test]
 async fn a_warehouse_that_is_away_is_one_sentence_and_comes_back() {
     let night = with_ledger().await;
     let proxy = Proxy::before(night.warehouse.port()).await;

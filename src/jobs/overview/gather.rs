@@ -329,7 +329,10 @@ pub(super) async fn queues(config: &crate::config::Queue) -> QueueNow {
     match tokio::time::timeout(QUEUE_LIMIT, asking).await {
         Ok(Ok(counts)) => QueueNow { error: None, counts },
         Ok(Err(error)) => QueueNow { error: Some(error.to_string()), counts: Vec::new() },
-        Err(_) => QueueNow { error: Some("the queue does not answer".to_owned()), counts: Vec::new() },
+        Err(_) => {
+            let error = format!("nothing came back in {} s", QUEUE_LIMIT.as_secs());
+            QueueNow { error: Some(error), counts: Vec::new() }
+        }
     }
 }
 

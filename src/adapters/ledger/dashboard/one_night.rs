@@ -94,6 +94,11 @@ pub struct LeftOut {
 /// So many are shown of what was left out.
 const LEFT_OUT_SHOWN: i64 = 100;
 
+/// By the last attempt of each stage: each of them leaves the same out.
+const LEFT_OUT: &str = "nightferry.skipped
+    where run_id = $1
+      and attempt = (select max(attempt) from nightferry.stages where stages.run_id = $1 and stages.stage = skipped.stage)";
+
 impl LedgerReader {
     /// All that there is of a run.
     ///
@@ -121,13 +126,12 @@ impl LedgerReader {
                  from nightferry.objects where run_id = $1",
             );
             let objects = objects.bind(run).fetch_all(session.raw()).await.map_err(unread)?;
-            let left_out = sqlx::query_as(
-                "select object, reason from nightferry.skipped where run_id = $1 order by skipped_id limit $2",
-            );
+            let sql = format!("select object, reason from {LEFT_OUT} order by skipped_id limit $2");
+            let left_out = sqlx::query_as(sqlx::AssertSqlSafe(sql));
             let left_out =
                 left_out.bind(run).bind(LEFT_OUT_SHOWN).fetch_all(session.raw()).await.map_err(unread)?;
             let left_out_count =
-                sqlx::query_scalar("select count(*) from nightferry.skipped where run_id = $1")
+                sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {LEFT_OUT}")))
                     .bind(run)
                     .fetch_one(session.raw())
                     .await
