@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde::{Serialize, Serializer};
 
 use super::category::millis;
-use super::{Part, Summary};
+use super::{Part, Status, Summary};
 
 /// Two nights.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
-    /// What the two are called.
-    pub names: [String; 2],
+    /// Which two.
+    pub nights: [Compared; 2],
     /// Backup, replication, enrichment, all, the categories and the stages.
     pub parts: Vec<Change>,
     /// What took longer in the second one, the largest difference first.
@@ -22,6 +22,25 @@ pub struct Comparison {
     pub faster: Vec<Change>,
     /// What only one of them has, the longest first.
     pub only_in_one: Vec<Change>,
+}
+
+/// One of the two. One that broke off is not to be held against a whole one, so it is said.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// What it is called: its day, or its log.
+    pub name: String,
+    /// Its run, where the log names one.
+    pub run: Option<String>,
+    /// Its first line.
+    pub started_at: Option<DateTime<FixedOffset>>,
+    /// How it ended.
+    pub status: Status,
+}
+
+impl Compared {
+    fn new(name: String, night: &Summary) -> Self {
+        Self { name, run: night.run.clone(), started_at: night.started_at, status: night.status }
+    }
 }
 
 /// How long the same thing took.
@@ -66,7 +85,9 @@ pub fn compare(names: [String; 2], before: &Summary, after: &Summary, parts: [&s
     slower.sort_by_key(|change| Reverse(change.difference));
     faster.sort_by_key(|change| change.difference);
     only_in_one.sort_by_key(|change| Reverse(change.difference.abs()));
-    Comparison { names, parts: of_parts(before, after, parts), slower, faster, only_in_one }
+    let [first, second] = names;
+    let nights = [Compared::new(first, before), Compared::new(second, after)];
+    Comparison { nights, parts: of_parts(before, after, parts), slower, faster, only_in_one }
 }
 
 fn of_parts(before: &Summary, after: &Summary, names: [&str; 4]) -> Vec<Change> {

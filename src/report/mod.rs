@@ -26,7 +26,7 @@ use crate::error::Result;
 use book::Book;
 
 pub use category::{Category, Timed};
-pub use compare::{Comparison, compare};
+pub use compare::{Compared, Comparison, compare};
 pub use html::page;
 pub use input::open;
 pub use run::{Keep, Status};

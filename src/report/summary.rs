@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::category::{Category, Timed, as_millis};
+use super::moment::Moment;
 use super::run::{Run, Span, Status};
 use crate::timeline::{Band, Item, Timeline};
 
@@ -134,8 +135,10 @@ impl Summary {
     pub(super) fn new(mut run: Run, last: Option<DateTime<Utc>>, zone: Option<Tz>) -> Self {
         run.keep_longest();
         let offset = run.first.map_or(0, |first| first.offset);
-        let zone = zone.unwrap_or_else(|| of_offset(offset));
-        let fixed = |at: DateTime<Utc>| at.with_timezone(&zone).fixed_offset();
+        let fixed = |at: DateTime<Utc>| match zone {
+            Some(zone) => at.with_timezone(&zone).fixed_offset(),
+            None => Moment { at, offset }.local(),
+        };
         let last = run.last.max(last);
         let status = run.status();
         Self {
@@ -162,7 +165,7 @@ impl Summary {
             items: std::mem::take(&mut run.items),
             items_left_out: run.items_left_out,
             last,
-            zone,
+            zone: zone.unwrap_or_else(|| of_offset(offset)),
         }
     }
 
@@ -218,8 +221,8 @@ fn container(source: &[u8]) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// The zone of a clock that is so many seconds from UTC. Whole hours have one without a summer time; of the others, only the
-/// offset of what is printed is lost.
+/// The zone of a clock that is so many seconds from UTC, for the picture. Whole hours have one without a summer time; the others are
+/// drawn by the hour below.
 fn of_offset(seconds: i32) -> Tz {
     let hours = seconds / 3600;
     match hours {

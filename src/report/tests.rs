@@ -276,6 +276,15 @@ fn two_nights_are_compared_by_what_got_slower() {
     assert_eq!(of(&two.only_in_one), [("INDEX x".to_owned(), -5), ("INDEX y".to_owned(), 5)]);
     let text = compared(&two, 3, Language::English);
     assert!(text.contains("INDEX a  0h 0min 10s  0h 1min 10s  +0h 1min 0s\n"), "{text}");
+    assert!(text.starts_with("  monday: Run"), "{text}");
+    assert!(text.lines().nth(1).unwrap().ends_with(", succeeded"), "{text}");
+}
+
+#[test]
+fn a_clock_of_half_hours_is_told_as_it_was() {
+    let log = "2026-11-20 09:40:01.123 +0530 IST [b-1] Start restore\n2026-11-20 09:50:01.123 +0530 IST [b-1] Restore done\n";
+    let started = report(log.to_owned()).runs[0].started_at.unwrap();
+    assert_eq!(started.to_rfc3339(), "2026-11-20T09:40:01.123+05:30");
 }
 
 #[test]

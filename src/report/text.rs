@@ -9,7 +9,7 @@ use super::compare::{Change, Comparison};
 use super::words::{Language, duration};
 use super::{Part, Report, Status, Summary};
 pub(super) use crate::format::printable;
-use crate::format::{count, table};
+use crate::format::{count, item, table};
 
 /// How many of the items without an end are named.
 const NAMED: usize = 20;
@@ -24,7 +24,8 @@ pub fn text(report: &Report, language: Language) -> String {
             text.push('\n');
         }
         if !is_alone || !matches!(run.status, Status::Succeeded | Status::Unknown) {
-            text.push_str(&heading(run, language));
+            let name = run.run.as_ref().or(run.container.as_ref());
+            let _ = writeln!(text, "{}", heading(name, run.started_at, run.status, language));
         }
         text.push_str(&of_run(run, language));
     }
@@ -40,10 +41,15 @@ pub fn text(report: &Report, language: Language) -> String {
     text
 }
 
-fn heading(run: &Summary, language: Language) -> String {
-    let name = run.run.as_ref().or(run.container.as_ref()).map(|name| format!(" {name}")).unwrap_or_default();
-    let start = run.started_at.map(|at| format!(", {}", moment(at))).unwrap_or_default();
-    format!("{}{name}{start}, {}\n", language.run(), language.status(run.status))
+fn heading(
+    name: Option<&String>,
+    started_at: Option<DateTime<FixedOffset>>,
+    status: Status,
+    language: Language,
+) -> String {
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    let start = started_at.map(|at| format!(", {}", moment(at))).unwrap_or_default();
+    format!("{}{name}{start}, {}", language.run(), language.status(status))
 }
 
 fn moment(at: DateTime<FixedOffset>) -> String {
@@ -167,19 +173,23 @@ pub fn compared(comparison: &Comparison, top: usize, language: Language) -> Stri
         };
         [printable(&change.name), time(change.before), time(change.after), difference]
     };
-    let [before, after] = &comparison.names;
+    let nights = comparison.nights.each_ref().map(|night| {
+        let which = heading(night.run.as_ref(), night.started_at, night.status, language);
+        item(&printable(&night.name), &printable(&which))
+    });
+    let [before, after] = comparison.nights.each_ref().map(|night| printable(&night.name));
     let show = |title: &str, changes: &[Change], most: usize| {
         let rows: Vec<_> = changes.iter().take(most).map(line).collect();
         if rows.is_empty() {
             return String::new();
         }
-        let shown =
-            table([title, &printable(before), &printable(after), language.difference()], &[1, 2, 3], rows);
+        let shown = table([title, &before, &after, language.difference()], &[1, 2, 3], rows);
         let more = changes.len().saturating_sub(most);
         let more = if more > 0 { format!("  {}\n", language.more(more)) } else { String::new() };
         format!("{shown}{more}")
     };
     [
+        nights.concat(),
         show(language.parts_title(), &comparison.parts, usize::MAX),
         show(language.slower(), &comparison.slower, top),
         show(language.faster(), &comparison.faster, top),
