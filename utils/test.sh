@@ -44,6 +44,6 @@ if [[ -z ${NIGHTFERRY_TEST_PG_BIN_DIRS:-} ]]; then
 fi
 export NIGHTFERRY_TEST_PG_BIN_DIRS
 
-# Most of the time a test waits for a server.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
+# Half of the time a test waits for a server.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 cargo test --locked "$@"

@@ -96,7 +96,7 @@ async fn a_night_at_work_is_told_down_to_the_rows_of_a_copy_and_the_phase_of_an_
     for line in [
         "  stage: full-replication, attempt 1",
         "  step: load since",
-        "0 of about 1 tables, 499 of about 1,000 rows",
+        "0 of about 1 table, 499 of about 1,000 rows",
         "from the last good night",
         "49.9 %",
         "waits for a lock",
