@@ -283,7 +283,7 @@ fn two_nights_are_compared_by_what_got_slower() {
 #[test]
 fn a_clock_of_half_hours_is_told_as_it_was() {
     let log = "2026-11-20 09:40:01.123 +0530 IST [b-1] Start restore\n2026-11-20 09:50:01.123 +0530 IST [b-1] Restore done\n";
-    let started = report(log.to_owned()).runs[0].started_at.unwrap();
+    let started = report(log).runs[0].started_at.unwrap();
     assert_eq!(started.to_rfc3339(), "2026-11-20T09:40:01.123+05:30");
 }
 
