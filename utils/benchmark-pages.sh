@@ -26,20 +26,19 @@ warehouse_port=$(free_port)
 start_cluster "$work/warehouse" "$warehouse_port" shared_buffers=256MB
 on_warehouse() { query -p "$warehouse_port" -U postgres -d dw "$@"; }
 query -p "$warehouse_port" -U postgres -d postgres -c 'create database dw'
-on_warehouse -c 'create schema nightferry'
-for migration in "$repository"/migrations/*.sql; do on_warehouse -f "$migration" >/dev/null; done
+url="postgres://postgres:$PGPASSWORD@127.0.0.1:$warehouse_port"
+export SOURCE_DATABASE_URL=$url/postgres TARGET_DATABASE_URL=$url/dw QUEUE_FILE=$work/queue.sqlite
+# Makes the ledger.
+"$NIGHTFERRY" adopt >"$work/adopt.log" || { cat "$work/adopt.log" >&2; exit 1; }
 on_warehouse -f "$repository/tests/it/fixtures/big_ledger.sql" >/dev/null
 on_warehouse -c 'vacuum analyze'
 echo "$(on_warehouse -c 'select count(*) from nightferry.runs') nights, $(on_warehouse -c 'select count(*) from nightferry.tables') tables written in them"
 
-url="postgres://postgres:$PGPASSWORD@127.0.0.1:$warehouse_port"
 export PORT WEB_TOKEN=$CLUSTER_PASSWORD-of-the-benchmark
 PORT=$(free_port)
-SOURCE_DATABASE_URL=$url/postgres TARGET_DATABASE_URL=$url/dw QUEUE_FILE=$work/queue.sqlite "$NIGHTFERRY" web >"$work/web.log" 2>&1 &
+"$NIGHTFERRY" web >"$work/web.log" 2>&1 &
 running=$!
-until curl -sf "127.0.0.1:$PORT/health" >/dev/null; do
-  kill -0 "$running" 2>/dev/null || { cat "$work/web.log" >&2; exit 1; }
-done
+until_it_listens "$PORT" "$running" || { cat "$work/web.log" >&2; exit 1; }
 
 night=$(on_warehouse -c "select max(run_id) from nightferry.runs where status = 'succeeded'")
 for page in /nights "/nights/$night" /tables '/tables?sort=month&q=9&page=5' '/table?schema=public&name=table_700' /indexes /metrics; do
