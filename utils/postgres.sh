@@ -82,6 +82,16 @@ free_port() {
   printf '%s\n' "$port"
 }
 
+# until_it_listens PORT PID: waits until somebody listens on the port; fails where the process ends first, or after ten seconds.
+until_it_listens() {
+  for _ in $(seq 200); do
+    if (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+    kill -0 "$2" 2>/dev/null || return
+    sleep 0.05
+  done
+  return 1
+}
+
 # The account that servers run under when root starts them.
 cluster_user() {
   if id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi

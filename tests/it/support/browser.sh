@@ -8,14 +8,10 @@ for _ in 1 2 3 4 5; do
   port=$(free_port)
   HOME=$dir TMPDIR=$dir setsid chromedriver --port="$port" </dev/null >"$dir/output" 2>&1 &
   driver=$!
-  for _ in $(seq 200); do
-    if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      break 2
-    fi
-    kill -0 "$driver" 2>/dev/null || break
-    sleep 0.05
-  done
+  if until_it_listens "$port" "$driver"; then
+    echo "$port"
+    break
+  fi
 done
 cat >/dev/null
 kill -KILL -- "-$driver"

@@ -11,14 +11,10 @@ for _ in 1 2 3 4 5; do
   echo "listen_port = $port" >>"$dir/pgbouncer.ini"
   as_cluster_user pgbouncer "$dir/pgbouncer.ini" </dev/null >"$dir/output" 2>&1 &
   server=$!
-  for _ in $(seq 200); do
-    if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      break 2
-    fi
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.05
-  done
+  if until_it_listens "$port" "$server"; then
+    echo "$port"
+    break
+  fi
 done
 cat >/dev/null
 kill -INT "$(cat "$dir/pgbouncer.pid")"
