@@ -127,30 +127,27 @@ pub(super) fn of_a_run(run: &Summary, language: Language) -> Vec<String> {
     if run.tries > 1 {
         notes.push(language.tries(run.tries));
     }
-    for (number, note) in [
+    notes.extend(counted([
         (run.items_without_start, language.without_start(run.items_without_start)),
         (run.items_without_time, language.without_time(run.items_without_time)),
         (run.items_forgotten, language.forgotten(run.items_forgotten)),
-    ] {
-        if number > 0 {
-            notes.push(note);
-        }
-    }
+    ]));
     notes
+}
+
+/// The notes on what there is any of.
+fn counted(notes: [(u64, String); 3]) -> impl Iterator<Item = String> {
+    notes.into_iter().filter(|(number, _)| *number > 0).map(|(_, note)| note)
 }
 
 /// What an operator should know of a log besides.
 pub(super) fn of_report(report: &Report, language: Language) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (number, note) in [
+    let mut notes: Vec<String> = counted([
         (report.unreadable_lines, language.unreadable(report.unreadable_lines)),
         (report.too_long_lines, language.too_long(report.too_long_lines)),
         (report.dropped_runs, language.dropped(report.dropped_runs)),
-    ] {
-        if number > 0 {
-            notes.push(note);
-        }
-    }
+    ])
+    .collect();
     notes.extend(report.broke_off.as_ref().map(|why| language.broke_off(why, &count(report.lines))));
     notes
 }
