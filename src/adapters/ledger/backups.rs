@@ -47,7 +47,8 @@ pub struct PushedBackup {
     pub is_encrypted: bool,
 }
 
-fn whole(number: u64) -> i64 {
+/// A number for the ledger, which has no larger ones.
+pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -37,6 +37,10 @@ pub(super) const RUN: &str =
     "select run_id, origin, status, host, version, started_at, ended_at, error_kind, error, hint
     from nightferry.runs";
 
+pub(super) const ATTEMPTS: &str =
+    "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint
+    from nightferry.stages where run_id = any ($1) order by started_at, attempt";
+
 /// One attempt of a stage, with its end.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct Attempt {
@@ -78,13 +82,10 @@ impl Ledger {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn attempts_of(&self, runs: &[&str]) -> Result<Vec<Attempt>> {
-        sqlx::query_as(
-            "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint
-             from nightferry.stages where run_id = any ($1) order by started_at, attempt",
-        )
-        .bind(runs)
-        .fetch_all(self.session().await?.raw())
-        .await
-        .map_err(|error| failed("cannot read the attempts in the ledger", error))
+        sqlx::query_as(ATTEMPTS)
+            .bind(runs)
+            .fetch_all(self.session().await?.raw())
+            .await
+            .map_err(|error| failed("cannot read the attempts in the ledger", error))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::backups::whole;
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
 use crate::error::Result;
@@ -54,9 +55,8 @@ impl Ledger {
             return Ok(());
         }
         let texts = |of: fn(&Built) -> &str| built.iter().map(of).collect::<Vec<_>>();
-        let numbers = |of: fn(&Built) -> Duration| {
-            built.iter().map(|one| i64::try_from(millis(of(one))).unwrap_or(i64::MAX)).collect::<Vec<_>>()
-        };
+        let numbers =
+            |of: fn(&Built) -> Duration| built.iter().map(|one| whole(millis(of(one)))).collect::<Vec<_>>();
         let connections: Vec<Option<&str>> = built.iter().map(|one| one.connection.as_deref()).collect();
         // By the server's clock, like the steps around them: that of this machine may be another one.
         sqlx::query(

@@ -259,14 +259,18 @@ impl LedgerView {
 }
 
 /// A ledger is older while a migration of this version has not come to it.
-async fn state(session: &mut Session) -> Result<LedgerState> {
+pub(super) async fn state(session: &mut Session) -> Result<LedgerState> {
     let doing = |error| failed("cannot look for the ledger", error);
-    let there: bool = sqlx::query_scalar("select to_regclass('nightferry._sqlx_migrations') is not null")
-        .fetch_one(session.raw())
-        .await
-        .map_err(doing)?;
-    if !there {
-        return Ok(LedgerState::Missing);
+    let (is_there, has_versions): (bool, bool) = sqlx::query_as(
+        "select to_regclass('nightferry.runs') is not null, to_regclass('nightferry._sqlx_migrations') is not null",
+    )
+    .fetch_one(session.raw())
+    .await
+    .map_err(doing)?;
+    match (is_there, has_versions) {
+        (false, _) => return Ok(LedgerState::Missing),
+        (true, false) => return Ok(LedgerState::Older),
+        (true, true) => {}
     }
     let version: Option<i64> =
         sqlx::query_scalar("select max(version) from nightferry._sqlx_migrations where success")

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::backups::whole;
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
 use crate::error::{Error, ErrorKind, Result};
@@ -260,7 +261,6 @@ impl Ledger {
         table: &TableOutcome,
         connection: Option<&str>,
     ) -> Result<()> {
-        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         sqlx::query(
             "insert into nightferry.tables
                 (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms, connection, started_at)

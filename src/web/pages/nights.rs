@@ -12,11 +12,11 @@ use super::super::frame::{self, Frame};
 use super::super::now::{self, NowView};
 use super::super::{House, shown};
 use super::{Guest, Pager, number};
-use crate::adapters::ledger::dashboard::{LiveCopy, NightRow, StageSuccess};
+use crate::adapters::ledger::dashboard::{LiveCopy, NightRow};
 use crate::clock;
 use crate::error::Result;
 use crate::ids::{RunId, Stage};
-use crate::jobs::overview::Overview;
+use crate::jobs::overview::{LastSuccess, Overview};
 use crate::timeline::escaped;
 
 /// Runs on a page.
@@ -110,12 +110,8 @@ async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {
         if page == 1 { Ok(None) } else { house.ledger.nights(RUNS, (page - 1) * RUNS).await.map(Some) }
     };
     // The ledger is asked first: it says best what is missing.
-    let (last, asked, live, successes) = tokio::try_join!(
-        house.ledger.nights(BARS, 0),
-        first,
-        house.ledger.live_copy(),
-        house.ledger.last_successes()
-    )?;
+    let (last, asked, live) =
+        tokio::try_join!(house.ledger.nights(BARS, 0), first, house.ledger.live_copy())?;
     let overview = house.lookout.look().await?;
     let (last, all) = last;
     let listed = asked.map_or_else(|| last.iter().take(RUNS as usize).cloned().collect(), |(rows, _)| rows);
@@ -125,7 +121,7 @@ async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {
         open_runs: now::open_runs(&overview, zone),
         next: next(&overview, zone),
         holds: holds(live.as_ref(), zone, now),
-        successes: in_order(successes).iter().map(|success| Success::new(success, zone, now)).collect(),
+        successes: in_order(&overview).into_iter().map(|success| Success::new(success, zone, now)).collect(),
         bars: (page == 1).then(|| bars(&last, zone, now)).flatten(),
         rows: listed.iter().map(|night| Row::new(night, zone, now)).collect(),
         pager: Pager::new("/nights", &[], page, RUNS, all),
@@ -154,7 +150,7 @@ fn holds(live: Option<&LiveCopy>, zone: Tz, now: DateTime<Utc>) -> Holds {
 }
 
 impl Success {
-    fn new(success: &StageSuccess, zone: Tz, now: DateTime<Utc>) -> Self {
+    fn new(success: &LastSuccess, zone: Tz, now: DateTime<Utc>) -> Self {
         Self {
             stage: success.stage.clone(),
             at: shown::moment(success.ended_at, zone),
@@ -165,8 +161,9 @@ impl Success {
 }
 
 /// The night first, then its stages, then the jobs beside it.
-fn in_order(mut successes: Vec<StageSuccess>) -> Vec<StageSuccess> {
-    let place = |success: &StageSuccess| {
+fn in_order(overview: &Overview) -> Vec<&LastSuccess> {
+    let mut successes: Vec<&LastSuccess> = overview.last_success.iter().collect();
+    let place = |success: &&LastSuccess| {
         Stage::ALL.iter().position(|stage| stage.name() == success.stage).map_or(0, |at| at + 1)
     };
     successes.sort_by_key(place);

@@ -12,10 +12,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use indexes::{BuiltObject, KindTotal, ObjectSearch};
-pub use nights::{LiveCopy, NightRow, StageSuccess};
+pub use nights::{LiveCopy, NightRow};
 pub use one_night::{LeftOut, NightDetail, NightStep, WrittenObject, WrittenTable};
 pub use tables::{Sparkline, TableHistory, TableOrder, TableRow, TableSearch};
 
+use super::overview::{self, LedgerState};
 use super::store::in_time;
 use crate::adapters::postgres::{Database, Session, failed};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,21 +91,17 @@ impl LedgerReader {
 
 /// There must be a ledger that has what is asked for. The web process makes none: it may not write.
 async fn check_version(session: &mut Session) -> Result<()> {
-    let (is_there, is_of_now): (bool, bool) = sqlx::query_as(
-        "select to_regclass('nightferry.runs') is not null, to_regclass('nightferry.run_history') is not null",
-    )
-    .fetch_one(session.raw())
-    .await
-    .map_err(|error| failed("cannot look for the ledger", error))?;
-    match (is_there, is_of_now) {
-        (true, true) => Ok(()),
-        (true, false) => Err(Error::new(
+    match overview::state(session).await? {
+        LedgerState::Ready => Ok(()),
+        LedgerState::Older => Err(Error::new(
             ErrorKind::Schema,
             "the ledger was written by an older version of nightferry, which kept less than is shown here",
         )
         .hint("the first night of this version brings it up to date")),
-        _ => Err(Error::new(ErrorKind::Schema, "the warehouse has no ledger yet: no night was here")
-            .hint("`nightferry run night` makes one, or the worker at the time of its schedule")),
+        LedgerState::Missing => {
+            Err(Error::new(ErrorKind::Schema, "the warehouse has no ledger yet: no night was here")
+                .hint("`nightferry run night` makes one, or the worker at the time of its schedule"))
+        }
     }
 }
 

@@ -47,17 +47,6 @@ pub struct LiveCopy {
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// When a stage last ended well.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct StageSuccess {
-    /// The stage.
-    pub stage: String,
-    /// Its run.
-    pub run_id: String,
-    /// When it ended.
-    pub ended_at: DateTime<Utc>,
-}
-
 const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version";
 
 impl LedgerReader {
@@ -117,20 +106,6 @@ impl LedgerReader {
             .fetch_optional(session.raw())
             .await
             .map_err(unread)
-        })
-        .await
-    }
-
-    /// When each stage last ended well, and the night as a whole.
-    ///
-    /// # Errors
-    /// Those of [`LedgerReader::nights`].
-    pub async fn last_successes(&self) -> Result<Vec<StageSuccess>> {
-        self.ask(async |session| {
-            sqlx::query_as("select stage, run_id, ended_at from nightferry.last_success")
-                .fetch_all(session.raw())
-                .await
-                .map_err(unread)
         })
         .await
     }

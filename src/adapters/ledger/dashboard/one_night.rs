@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::history::Attempt;
+use super::super::history::{ATTEMPTS, Attempt};
+use super::super::story::LEFT_OUT;
 use super::{LedgerReader, unread};
 use crate::error::Result;
 
@@ -94,11 +95,6 @@ pub struct LeftOut {
 /// So many are shown of what was left out.
 const LEFT_OUT_SHOWN: i64 = 100;
 
-/// By the last attempt of each stage: each of them leaves the same out.
-const LEFT_OUT: &str = "nightferry.skipped
-    where run_id = $1
-      and attempt = (select max(attempt) from nightferry.stages where stages.run_id = $1 and stages.stage = skipped.stage)";
-
 impl LedgerReader {
     /// All that there is of a run.
     ///
@@ -106,11 +102,8 @@ impl LedgerReader {
     /// The warehouse cannot be reached, or has no ledger of this version.
     pub async fn night_detail(&self, run: &str) -> Result<NightDetail> {
         self.ask(async |session| {
-            let stages = sqlx::query_as(
-                "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint
-                 from nightferry.stages where run_id = $1 order by started_at, attempt",
-            );
-            let stages = stages.bind(run).fetch_all(session.raw()).await.map_err(unread)?;
+            let stages = sqlx::query_as(ATTEMPTS);
+            let stages = stages.bind([run]).fetch_all(session.raw()).await.map_err(unread)?;
             let steps = sqlx::query_as(
                 "select stage, attempt, step, status, started_at, ended_at
                  from nightferry.steps where run_id = $1 order by step_id",
