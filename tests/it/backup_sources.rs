@@ -68,7 +68,8 @@ async fn the_providers_newest_backup_gives_the_same_warehouse_as_live() {
     let api = ScalingoApi::start().await;
     let archive = tar_gz(&night);
     api.serve(archive.clone());
-    let ago = |hours| Utc::now() - chrono::TimeDelta::hours(hours);
+    let now = Utc::now();
+    let ago = |hours| now - chrono::TimeDelta::hours(hours);
     api.list_backups(&[("old", "done", ago(27)), ("new", "done", ago(3)), ("bad", "error", ago(1))]);
     let outcome = night.full(&pairs(&api.variables())).await;
     assert_equal(&night.source, &night.warehouse, &Except::nothing()).await;
@@ -76,7 +77,7 @@ async fn the_providers_newest_backup_gives_the_same_warehouse_as_live() {
     assert_eq!(steps, ["fetch", "guard", "backup", "schema"]);
     let dumped = std::fs::metadata(night.path("custom.archive")).unwrap().len();
     let noted = noted(&night).await;
-    assert!(noted.starts_with(&format!("scalingo|{}", ago(3).format("%Y%m%d%H"))), "{noted}");
+    assert!(noted.starts_with(&format!("scalingo|{}", ago(3).format("%Y%m%d%H%M%S"))), "{noted}");
     assert!(noted.ends_with(&format!("|t|{}|{dumped}|f", archive.len())), "{noted}");
     assert_eq!(left(&night).len(), 0);
 }
