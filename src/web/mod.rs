@@ -5,6 +5,7 @@
 
 mod chart;
 mod door;
+mod form;
 mod frame;
 mod now;
 mod pages;
@@ -28,6 +29,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How long open requests may take once the process is asked to stop, in seconds.
 const TIME_TO_STOP: u64 = 5;
+/// How many connections are held at once: a process may have 1,024 files open, and needs some for the warehouse and the queue.
+const MOST_CONNECTIONS: usize = 512;
 
 /// What the pages are made of.
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl Site {
         };
         let http = HttpServer::new(app)
             .workers(1)
+            .max_connections(MOST_CONNECTIONS)
             .disable_signals()
             .shutdown_timeout(TIME_TO_STOP)
             .bind((host, port))
@@ -144,7 +148,7 @@ fn rooms(app: &mut web::ServiceConfig, house: Option<web::Data<House>>) {
         .route(style.path, web::get().to(move || async move { style.answer() }))
         .route("/icon.svg", web::get().to(frame::icon))
         .service(behind_the_door);
-    app.app_data(house).service(open);
+    app.app_data(house).configure(form::register).service(open);
 }
 
 /// Whoever asks for the head alone (RFC 9110, 9.3.2) gets that of the whole answer; the server itself leaves the body out.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use nightferry::adapters::ledger::{Ledger, Origin};
 use nightferry::adapters::queue::{Job, JobStatus, Queues};
 use nightferry::ids::{RunId, Stage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::web::{OPERATOR, READER, WebProcess};
 use crate::support::{Proxy, TestNight, until};
@@ -102,6 +104,46 @@ async fn after_ten_wrong_tokens_no_other_from_there_is_looked_at_for_a_while() {
     assert_eq!(web.ask("GET", "/nights", &from("192.0.2.1, 192.0.2.2")).await.status, 200, "another address");
     assert_eq!(web.ask("GET", "/nights", &from("192.0.2.2, 127.0.0.1")).await.status, 429);
     assert_eq!(web.log().matches("web.too-many-wrong-tokens").count(), 1);
+}
+
+#[tokio::test]
+async fn who_sends_half_of_a_form_is_let_go_and_keeps_nobody_out() {
+    const HALF: &[u8] = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken";
+    let night = with_ledger().await;
+    let web = WebProcess::of(&night, &[]).await;
+    let mut idle = Vec::new();
+    for _ in 0..550 {
+        let mut stream = TcpStream::connect(("127.0.0.1", web.port)).await.unwrap();
+        stream.write_all(HALF).await.unwrap();
+        idle.push(stream);
+    }
+    assert_eq!(web.ask("GET", "/health", &[]).await.status, 200);
+    let mut answer = String::new();
+    idle[0].read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive in 5 s"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_with_a_page() {
+    let night = with_ledger().await;
+    let web = WebProcess::of(&night, &[]).await;
+    let twice = web.get("/tables?page=1&page=2", READER).await;
+    assert_eq!((twice.status, twice.header("content-type")), (400, "text/html; charset=utf-8"));
+    assert!(twice.body.contains("The URL cannot be read") && twice.body.contains("<main"), "{}", twice.body);
+    let no_form = web.ask("POST", "/login", &[("Content-Type", "text/plain")]).await;
+    assert!(no_form.status == 415 && no_form.body.contains("The form cannot be read"), "{}", no_form.body);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_is_neither_paused_nor_made() {
+    let night = with_ledger().await;
+    let file = night.path("no-queue.sqlite");
+    let web = WebProcess::of(&night, &[("QUEUE_FILE", file.to_str().unwrap())]).await;
+    let operator = format!("Bearer {OPERATOR}");
+    let answer =
+        web.post("/queues/pause", &[("Authorization", &operator)], &[("stage", "notification")]).await;
+    assert!(answer.status == 503 && answer.body.contains("there is no queue yet"), "{}", answer.body);
+    assert!(!file.exists());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::super::House;
+use super::super::form::Form;
 use super::super::frame::{Frame, page};
 use super::{COOKIE, Refusal, sender, session, text};
 use crate::clock;
@@ -28,7 +29,7 @@ struct Asked {
 }
 
 #[derive(Deserialize)]
-struct Form {
+struct Given {
     #[serde(default)]
     token: String,
     #[serde(default)]
@@ -60,7 +61,7 @@ pub(in crate::web) async fn sign_in_form(house: web::Data<House>, asked: web::Qu
 pub(in crate::web) async fn sign_in(
     house: web::Data<House>,
     request: HttpRequest,
-    asked: web::Form<Form>,
+    asked: Form<Given>,
 ) -> HttpResponse {
     if sender(&request).is_ours() == Some(false) {
         let wrong = "The form was not sent by a page of this process.".to_owned();

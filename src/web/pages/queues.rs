@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::super::House;
 use super::super::door::Role;
+use super::super::form::Form;
 use super::super::frame::{self, Frame, Trouble};
 use super::super::shown;
 use super::Guest;
@@ -81,15 +82,7 @@ pub(super) async fn queues(house: web::Data<House>, guest: Guest, asked: web::Qu
 }
 
 async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
-    let queue = &house.config.queue;
-    if queue.redis_url.is_none() && !queue.file.exists() {
-        let file = queue.file.display();
-        return Err(Error::new(
-            ErrorKind::Schema,
-            format!("there is no queue yet: the file {file} is not there"),
-        )
-        .hint("it is made by the first worker on this machine; for a worker elsewhere set REDIS_URL"));
-    }
+    look_for_a_queue(house)?;
     let asking = async { tokio::try_join!(operator::stats(&house.config), operator::failed(&house.config)) };
     let (counts, failed) = in_time(LIMIT, asking).await.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(ErrorKind::Timeout, "the queue does not answer")
@@ -111,6 +104,17 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
         failed_more: failed.len().saturating_sub(FAILED),
         failed: failed.iter().take(FAILED).map(|job| FailedView::new(job, house)).collect(),
     })
+}
+
+/// The web process makes no queue: it would not be the one that a worker serves.
+fn look_for_a_queue(house: &House) -> Result<()> {
+    let queue = &house.config.queue;
+    if queue.redis_url.is_some() || queue.file.exists() {
+        return Ok(());
+    }
+    let file = queue.file.display();
+    Err(Error::new(ErrorKind::Schema, format!("there is no queue yet: the file {file} is not there"))
+        .hint("it is made by the first worker on this machine; for a worker elsewhere set REDIS_URL"))
 }
 
 impl QueueView {
@@ -150,21 +154,21 @@ impl FailedView {
 }
 
 #[post("/queues/retry")]
-pub(super) async fn retry(house: web::Data<House>, guest: Guest, asked: web::Form<OfJob>) -> HttpResponse {
+pub(super) async fn retry(house: web::Data<House>, guest: Guest, asked: Form<OfJob>) -> HttpResponse {
     let config = &house.config;
     act(&house, &guest, "retry", &asked.job, async || operator::retry(config, &asked.job).await.map(drop))
         .await
 }
 
 #[post("/queues/pause")]
-pub(super) async fn pause(house: web::Data<House>, guest: Guest, asked: web::Form<OfQueue>) -> HttpResponse {
+pub(super) async fn pause(house: web::Data<House>, guest: Guest, asked: Form<OfQueue>) -> HttpResponse {
     let config = &house.config;
     let pause = async || operator::pause(config, &[stage(&asked.stage)?]).await.map(drop);
     act(&house, &guest, "pause", &asked.stage, pause).await
 }
 
 #[post("/queues/resume")]
-pub(super) async fn resume(house: web::Data<House>, guest: Guest, asked: web::Form<OfQueue>) -> HttpResponse {
+pub(super) async fn resume(house: web::Data<House>, guest: Guest, asked: Form<OfQueue>) -> HttpResponse {
     let config = &house.config;
     let resume = async || operator::resume(config, &[stage(&asked.stage)?]).await.map(drop);
     act(&house, &guest, "resume", &asked.stage, resume).await
@@ -192,7 +196,11 @@ async fn act(
             .hint("Sign out, and sign in with WEB_OPERATOR_TOKEN")
             .page(frame, StatusCode::FORBIDDEN);
     }
-    match in_time(ACT_LIMIT, work()).await {
+    let acting = async {
+        look_for_a_queue(house)?;
+        work().await
+    };
+    match in_time(ACT_LIMIT, acting).await {
         Ok(()) => {
             tracing::info!(action, subject, "{}", events::WEB_ACTION);
             let back = format!("/queues?done={action}");
