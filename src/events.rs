@@ -19,9 +19,10 @@ pub const STEP_STARTED: &str = "step.started";
 pub const STEP_ENDED: &str = "step.ended";
 /// A step failed: the stage says why; fields `step`, `duration_ms`, `error.kind`.
 pub const STEP_FAILED: &str = "step.failed";
-/// A table was copied; fields `table`, `treatment`, `rows`, `bytes`, `duration_ms`, `connection`.
+/// A table was copied; fields `table`, `treatment`, `rows`, `bytes`, `started_at`, `duration_ms`, `connection`.
 pub const TABLE_COPIED: &str = "table.copied";
-/// An index or constraint was built, or a foreign key was checked; fields `kind`, `object`, `table`, `duration_ms`, `connection`.
+/// An index or constraint was built, a foreign key was checked, or an enrichment file was run (kind `ENRICHMENT`); fields `kind`, `object`,
+/// `table`, `started_at`, `duration_ms`, `connection`.
 pub const OBJECT_BUILT: &str = "object.built";
 /// Something was left out, with the reason; fields `object`, `reason`.
 pub const OBJECT_SKIPPED: &str = "object.skipped";

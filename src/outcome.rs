@@ -34,18 +34,26 @@ pub struct TableOutcome {
     pub duration: Duration,
 }
 
-/// An index or constraint that was built, or a foreign key that was checked.
+/// An index or constraint that was built, a foreign key that was checked, or an enrichment file that was run.
 #[derive(Debug, Clone, Serialize)]
 pub struct ObjectOutcome {
-    /// What it is: `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, ...
+    /// What it is: `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, `ENRICHMENT`, ...
     pub kind: String,
-    /// The table it belongs to.
+    /// The table it belongs to, or the first that an enrichment file needs; without a name where it needs none.
     pub table: TableName,
     /// Its name.
     pub name: String,
     /// How long it took.
     #[serde(rename = "duration_ms", serialize_with = "as_millis")]
     pub duration: Duration,
+}
+
+impl ObjectOutcome {
+    /// Its table as people name it.
+    #[must_use]
+    pub fn table_label(&self) -> Option<String> {
+        (!self.table.name.is_empty()).then(|| self.table.to_string())
+    }
 }
 
 /// Something that was left out or could not come back.

@@ -178,14 +178,17 @@ fn slowest(story: &Story) -> String {
         let rows = story.slowest_objects.iter().map(|one| {
             [
                 one.kind.clone(),
-                format!("{}.{}", one.schema_name, one.table_name),
+                match one.table_name.as_str() {
+                    "" => String::new(),
+                    name => format!("{}.{name}", one.schema_name),
+                },
                 one.object_name.clone(),
                 took(Some(one.duration_ms)),
             ]
         });
         let _ = write!(
             text,
-            "\nSlowest indexes and constraints:\n{}",
+            "\nSlowest indexes, constraints and enrichment files:\n{}",
             table(["kind", "table", "name", "time"], &[3], rows)
         );
     }

@@ -80,7 +80,12 @@ fn objects(objects: &[ObjectOutcome]) -> String {
     sorted.sort_by_key(|object| (Reverse(object.duration), &object.table, &object.name));
     let others = sorted.split_off(sorted.len().min(SLOWEST));
     let rows = sorted.into_iter().map(|object| {
-        [object.name.clone(), object.kind.to_lowercase(), object.table.to_string(), duration(object.duration)]
+        [
+            object.name.clone(),
+            object.kind.to_lowercase(),
+            object.table_label().unwrap_or_default(),
+            duration(object.duration),
+        ]
     });
     let mut text = format!("\n{}", table(["index or constraint", "kind", "table", "time"], &[3], rows));
     if !others.is_empty() {

@@ -3,6 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::timeline::Kind;
+
 /// The categories that operators know, in the order in which they are printed, and one for all else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Category {
@@ -57,6 +59,14 @@ impl Category {
 
     pub(super) fn place(self) -> usize {
         Self::ALL.iter().position(|category| *category == self).unwrap_or(0)
+    }
+}
+
+/// How an item is drawn: as its category. Those of the enrichment have none of their own: operators know five.
+pub(super) fn kind_of(what: &[u8]) -> Kind {
+    match Category::of(what) {
+        Category::Other if what.starts_with(b"ENRICHMENT ") => Kind::Enrichment,
+        category => Kind::named(category.name()),
     }
 }
 
@@ -136,6 +146,14 @@ mod tests {
             ["SEQUENCE SET s", "SEQUENCE s", "TABLE DATA t", "TABLE t", "INDEXED x", ""].map(of),
             ["SEQUENCE", "SEQUENCE", "TABLE DATA", "OTHER", "OTHER", "OTHER"]
         );
+    }
+
+    #[test]
+    fn an_item_is_drawn_as_its_category_and_an_enrichment_file_as_itself() {
+        let of = |what: &str| (Category::of(what.as_bytes()), kind_of(what.as_bytes()));
+        assert_eq!(of("ENRICHMENT 10_users.sql"), (Category::Other, Kind::Enrichment));
+        assert_eq!(of("INDEX ENRICHMENT x"), (Category::Index, Kind::Index));
+        assert_eq!(of("ENRICHMENTS"), (Category::Other, Kind::Other));
     }
 
     #[test]

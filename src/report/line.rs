@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -86,19 +87,27 @@ pub(super) enum Event<'a> {
         table: Cow<'a, str>,
         rows: Option<u64>,
         bytes: Option<u64>,
-        millis: u64,
+        took: Took,
         connection: Cow<'a, str>,
     },
     Built {
         kind: Cow<'a, str>,
         object: Cow<'a, str>,
         table: Cow<'a, str>,
-        millis: u64,
+        took: Took,
         connection: Cow<'a, str>,
     },
     RunEnded {
         status: Cow<'a, str>,
     },
+}
+
+/// When an item was done, as its line says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Took {
+    /// None in the lines of older versions: it ended when the line was written.
+    pub(super) start: Option<DateTime<Utc>>,
+    pub(super) millis: u64,
 }
 
 /// The lines that operators have known for years, in the order in which they come.
@@ -257,6 +266,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     bytes: Option<&'a RawValue>,
     #[serde(borrow)]
+    started_at: Option<&'a RawValue>,
+    #[serde(borrow)]
     duration_ms: Option<&'a RawValue>,
     #[serde(borrow)]
     attempt: Option<&'a RawValue>,
@@ -280,6 +291,11 @@ impl<'a> Fields<'a> {
         moment::at_start(text(self.time).as_bytes()).map(|(moment, _)| moment)
     }
 
+    fn took(&self) -> Option<Took> {
+        let start = moment::at_start(text(self.started_at).as_bytes()).map(|(moment, _)| moment.at);
+        Some(Took { start, millis: count(self.duration_ms)? })
+    }
+
     fn event(&self) -> Option<Event<'a>> {
         let msg = text(self.msg);
         let millis = count(self.duration_ms);
@@ -294,14 +310,14 @@ impl<'a> Fields<'a> {
                 table: text(self.table),
                 rows: count(self.rows),
                 bytes: count(self.bytes),
-                millis: millis?,
+                took: self.took()?,
                 connection: text(self.connection),
             },
             events::OBJECT_BUILT => Event::Built {
                 kind: text(self.kind),
                 object: text(self.object),
                 table: text(self.table),
-                millis: millis?,
+                took: self.took()?,
                 connection: text(self.connection),
             },
             events::RUN_ENDED => Event::RunEnded { status: text(self.status) },
@@ -391,8 +407,21 @@ mod tests {
                 table: "public.users".into(),
                 rows: Some(7),
                 bytes: Some(90),
-                millis: 12,
+                took: Took { start: None, millis: 12 },
                 connection: "".into()
+            })
+        );
+        let told = line(
+            r#""object.built","kind":"ENRICHMENT","object":"10_x.sql","started_at":"2026-11-20T04:09:58.000Z","duration_ms":12,"connection":"enrichment 1""#,
+        );
+        assert_eq!(
+            event(&told),
+            Some(Event::Built {
+                kind: "ENRICHMENT".into(),
+                object: "10_x.sql".into(),
+                table: "".into(),
+                took: Took { start: Some("2026-11-20T04:09:58Z".parse().unwrap()), millis: 12 },
+                connection: "enrichment 1".into()
             })
         );
         let failed = line(r#""stage.failed","duration_ms":3,"error.message":"it \"broke\"""#);
@@ -452,7 +481,7 @@ mod tests {
                 table: "".into(),
                 rows: None,
                 bytes: None,
-                millis: 5,
+                took: Took { start: None, millis: 5 },
                 connection: "".into()
             })
         );

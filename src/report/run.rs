@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::category::{Category, Totals};
-use super::line::{Event, Line, Mark};
+use super::category::{Category, Totals, kind_of};
+use super::line::{Event, Line, Mark, Took};
 use super::moment::Moment;
-use crate::timeline::{Item, Kind};
+use crate::timeline::Item;
 
 /// What is kept of each run, and how much.
 #[derive(Debug, Clone, Copy)]
@@ -158,16 +158,16 @@ impl Run {
         match &line.event {
             Event::Launched { id, what } => self.launched(*id, what, at),
             Event::Finished { id, what } => self.finished(*id, what, at),
-            Event::Copied { table, rows, bytes, millis, connection } => {
+            Event::Copied { table, rows, bytes, took, connection } => {
                 self.rows = self.rows.saturating_add(rows.unwrap_or(0));
                 self.bytes = self.bytes.saturating_add(bytes.unwrap_or(0));
                 let name = format!("TABLE DATA {}", short(table));
                 let detail = || detail(*rows, *bytes);
-                self.ended_item(name.as_bytes(), at, *millis, connection, detail);
+                self.ended_item(name.as_bytes(), at, *took, lane(connection, line), detail);
             }
-            Event::Built { kind, object, table, millis, connection } => {
+            Event::Built { kind, object, table, took, connection } => {
                 let name = built_name(kind, object, table);
-                self.ended_item(name.as_bytes(), at, *millis, connection, String::new);
+                self.ended_item(name.as_bytes(), at, *took, lane(connection, line), String::new);
             }
             Event::Mark(mark) => self.mark(*mark, at),
             event => self.span(event, &line.stage, at),
@@ -282,16 +282,17 @@ impl Run {
         &mut self,
         name: &[u8],
         at: Option<DateTime<Utc>>,
-        millis: u64,
-        connection: &str,
+        took: Took,
+        lane: &str,
         detail: impl FnOnce() -> String,
     ) {
         let Some(end) = at else {
             self.without_time += 1;
             return;
         };
-        let start = end.checked_sub_signed(duration_of(millis)).unwrap_or(end);
-        self.item(name, start, end, connection, detail);
+        let duration = duration_of(took.millis);
+        let start = took.start.or_else(|| end.checked_sub_signed(duration)).unwrap_or(end);
+        self.item(name, start, start.checked_add_signed(duration).unwrap_or(end), lane, detail);
     }
 
     fn item(
@@ -299,7 +300,7 @@ impl Run {
         what: &[u8],
         start: DateTime<Utc>,
         end: DateTime<Utc>,
-        connection: &str,
+        lane: &str,
         detail: impl FnOnce() -> String,
     ) {
         // A clock that was set back in between says nothing.
@@ -310,8 +311,8 @@ impl Run {
         if self.keep.items {
             self.items.push(Item {
                 label: name(),
-                kind: Kind::named(category.name()),
-                lane: (!connection.is_empty()).then(|| cut(connection.to_owned())),
+                kind: kind_of(what),
+                lane: (!lane.is_empty()).then(|| cut(lane.to_owned())),
                 start,
                 end: Some(start + duration),
                 detail: detail(),
@@ -358,6 +359,11 @@ impl Run {
 /// Milliseconds of a log; a thousand years are enough for whatever it says.
 fn duration_of(millis: u64) -> TimeDelta {
     TimeDelta::milliseconds(i64::try_from(millis).unwrap_or(i64::MAX).min(31_557_600_000_000))
+}
+
+/// What has no connection of its own was done on the stage's.
+fn lane<'a>(connection: &'a str, line: &'a Line<'_>) -> &'a str {
+    if connection.is_empty() { &line.stage } else { connection }
 }
 
 fn cut(mut text: String) -> String {

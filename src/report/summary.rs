@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::category::{Category, Timed, as_millis};
+use super::category::{Category, Timed, as_millis, kind_of};
 use super::moment::Moment;
 use super::run::{Run, Span, Status};
 use crate::timeline::{Band, Item, Timeline};
@@ -202,7 +202,7 @@ impl Summary {
         items.extend(self.not_finished.iter().filter_map(|item| {
             Some(Item {
                 label: item.name.clone(),
-                kind: crate::timeline::Kind::named(Category::of(item.name.as_bytes()).name()),
+                kind: kind_of(item.name.as_bytes()),
                 lane: None,
                 start: item.started_at?.to_utc(),
                 end: None,

@@ -250,6 +250,37 @@ fn a_page_shows_each_item_and_no_markup_of_the_log() {
 }
 
 #[test]
+fn what_is_told_later_lies_where_it_was_done_on_the_lane_of_its_connection_or_of_its_stage() {
+    let line = |rest: &str| {
+        format!(
+            r#"{{"v":0,"msg":{rest},"time":"2026-11-20T04:10:59.000Z","run":"r1","stage":"learning-content-replication"}}"#
+        ) + "\n"
+    };
+    let copied = |table: &str, second: u32| {
+        line(&format!(
+            r#""table.copied","table":"public.{table}","started_at":"2026-11-20T04:10:{second:02}.000Z","duration_ms":2000,"connection":"content 1""#
+        ))
+    };
+    let built =
+        line(r#""object.built","kind":"ENRICHMENT","object":"10_x.sql","table":null,"duration_ms":500"#);
+    let report = report([copied("areas", 10), copied("skills", 12), built].concat());
+    let timeline = report.runs[0].timeline();
+    let lanes: Vec<_> = timeline.lanes().into_iter().map(|lane| (lane.name, lane.items.len())).collect();
+    assert_eq!(
+        lanes,
+        [(Some("content 1".to_owned()), 2), (Some("learning-content-replication".to_owned()), 1)]
+    );
+    let drawn = crate::timeline::svg(&timeline);
+    for part in [
+        "TABLE DATA skills, 2.00 s from 04:10:12",
+        "ENRICHMENT 10_x.sql, 0.50 s from 04:10:58",
+        "<rect class=\"e\"",
+    ] {
+        assert!(drawn.contains(part), "{part}: {drawn}");
+    }
+}
+
+#[test]
 fn two_nights_are_compared_by_what_got_slower() {
     let night = |index: i64, table: i64, more: &str| {
         report(lines(&[

@@ -1,6 +1,6 @@
 //! Which bar lies on which lane: those with a connection on that connection's, the others where there is room.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Band, Item, Timeline};
 
@@ -20,7 +20,7 @@ type Span = (DateTime<Utc>, DateTime<Utc>);
 
 impl Timeline {
     /// The lanes: one for each connection, `load 1` before `load 2`, the kind that began to work first at the top; then those of the
-    /// items that name none. Items of one connection that overlap lie on lanes below each other.
+    /// items that name none. Items of one connection that overlap by more than clocks differ lie on lanes below each other.
     #[must_use]
     pub fn lanes(&self) -> Vec<Lane> {
         let mut order: Vec<usize> = (0..self.items.len()).collect();
@@ -49,7 +49,8 @@ impl Timeline {
         for (name, items) in groups {
             let spans = items.iter().map(|at| self.span_of(&self.items[*at]));
             let room = MOST_LANES.saturating_sub(lanes.len()).max(1);
-            for (nth, row) in packed(spans, room).into_iter().enumerate() {
+            let overlap = if name.is_some() { INEXACT } else { TimeDelta::zero() };
+            for (nth, row) in packed(spans, room, overlap).into_iter().enumerate() {
                 let items = row.into_iter().map(|nth| items[nth]).collect();
                 lanes.push(Lane { name: name.filter(|_| nth == 0).map(str::to_owned), items });
             }
@@ -63,7 +64,7 @@ impl Timeline {
         let mut bands: Vec<&Band> = self.bands.iter().collect();
         let span = |band: &Band| (band.start, band.end.unwrap_or(self.to).max(band.start));
         bands.sort_by_key(|band| (band.start, std::cmp::Reverse(span(band).1)));
-        let rows = packed(bands.iter().map(|band| span(band)), MOST_BAND_ROWS);
+        let rows = packed(bands.iter().map(|band| span(band)), MOST_BAND_ROWS, TimeDelta::zero());
         rows.into_iter().map(|row| row.into_iter().map(|at| bands[at]).collect()).collect()
     }
 
@@ -80,11 +81,15 @@ fn kind_and_number(name: &str) -> (&str, u64) {
 
 const MOST_BAND_ROWS: usize = 4;
 
-/// Interval colouring: each span, in order of its start, goes on the first row that is free.
-fn packed(spans: impl Iterator<Item = Span>, most: usize) -> Vec<Vec<usize>> {
+/// What was done on one connection was done one after the other. Its times are not that exact: the ledger takes those of the server
+/// when it is told, a moment after the work has ended, and durations are whole milliseconds.
+const INEXACT: TimeDelta = TimeDelta::milliseconds(50);
+
+/// Interval colouring: each span, in order of its start, goes on the first row that is free, or will be within `overlap`.
+fn packed(spans: impl Iterator<Item = Span>, most: usize, overlap: TimeDelta) -> Vec<Vec<usize>> {
     let mut rows: Vec<(DateTime<Utc>, Vec<usize>)> = Vec::new();
     for (at, (start, end)) in spans.enumerate() {
-        let free = rows.iter().position(|(until, _)| *until <= start);
+        let free = rows.iter().position(|(until, _)| *until - start <= overlap);
         match free.or((rows.len() == most).then(|| most - 1)) {
             Some(row) => {
                 rows[row].0 = rows[row].0.max(end);
@@ -140,6 +145,16 @@ mod tests {
         let mut items = vec![item(0, 10), item(2, 4)];
         items.iter_mut().for_each(|item| item.lane = Some("a".into()));
         assert_eq!(names_and_items(&timeline(items)), [(Some("a".into()), vec![0]), (None, vec![1])]);
+    }
+
+    #[test]
+    fn what_overlaps_on_one_connection_by_less_than_clocks_differ_lies_on_its_lane() {
+        let mut items = vec![item(0, 10), item(10, 12), item(20, 22)];
+        items[1].start -= TimeDelta::milliseconds(49);
+        items[2].start = at(12) - TimeDelta::milliseconds(51);
+        assert_eq!(names_and_items(&timeline(items.clone())), [(None, vec![0, 2]), (None, vec![1])]);
+        items.iter_mut().for_each(|item| item.lane = Some("load 1".into()));
+        assert_eq!(names_and_items(&timeline(items)), [(Some("load 1".into()), vec![0, 1]), (None, vec![2])]);
     }
 
     #[test]

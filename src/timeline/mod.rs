@@ -1,5 +1,5 @@
-//! A picture of what happened when: a lane for each connection, a bar for each table, index or constraint, the stages and
-//! steps above them. Plain values in, inline SVG out; no script, and every colour comes from the page's style.
+//! A picture of what happened when: a lane for each connection, a bar for each table, index, constraint or enrichment file, the
+//! stages and steps above them. Plain values in, inline SVG out; no script, and every colour comes from the page's style.
 //!
 //! The dashboard and `nightferry logs --html` draw the same picture. A page needs [`STYLE`] once.
 
@@ -32,6 +32,8 @@ pub enum Kind {
     ForeignKey,
     /// The value of a sequence.
     Sequence,
+    /// A file of the enrichment.
+    Enrichment,
     /// A step of a stage.
     Step,
     /// Everything else.
@@ -40,17 +42,18 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, as the legend has them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Table,
         Self::Index,
         Self::Constraint,
         Self::ForeignKey,
         Self::Sequence,
+        Self::Enrichment,
         Self::Step,
         Self::Other,
     ];
 
-    /// The kind of an entry that pg_restore or the ledger calls so: `TABLE DATA`, `INDEX`, `FK CONSTRAINT`.
+    /// The kind of an entry that pg_restore or the ledger calls so: `TABLE DATA`, `INDEX`, `FK CONSTRAINT`, `ENRICHMENT`.
     #[must_use]
     pub fn named(name: &str) -> Self {
         match name {
@@ -59,6 +62,7 @@ impl Kind {
             "CONSTRAINT" => Self::Constraint,
             "FK CONSTRAINT" => Self::ForeignKey,
             "SEQUENCE" | "SEQUENCE SET" => Self::Sequence,
+            "ENRICHMENT" => Self::Enrichment,
             "STEP" => Self::Step,
             _ => Self::Other,
         }
@@ -73,6 +77,7 @@ impl Kind {
             Self::Constraint => "constraint",
             Self::ForeignKey => "foreign key",
             Self::Sequence => "sequence",
+            Self::Enrichment => "enrichment file",
             Self::Step => "step",
             Self::Other => "other",
         }
@@ -86,6 +91,7 @@ impl Kind {
             Self::Constraint => "c",
             Self::ForeignKey => "f",
             Self::Sequence => "s",
+            Self::Enrichment => "e",
             Self::Step => "p",
             Self::Other => "o",
         }
@@ -191,8 +197,8 @@ mod tests {
     #[test]
     fn kinds_are_known_by_the_names_that_postgres_gives_them() {
         assert_eq!(
-            ["TABLE DATA", "FK CONSTRAINT", "SEQUENCE SET", "ACL"].map(Kind::named),
-            [Kind::Table, Kind::ForeignKey, Kind::Sequence, Kind::Other]
+            ["TABLE DATA", "FK CONSTRAINT", "SEQUENCE SET", "ENRICHMENT", "ACL"].map(Kind::named),
+            [Kind::Table, Kind::ForeignKey, Kind::Sequence, Kind::Enrichment, Kind::Other]
         );
     }
 }

@@ -75,6 +75,31 @@ async fn values_arrive_as_the_api_wrote_them() {
 }
 
 #[tokio::test]
+async fn each_table_is_told_on_the_connection_and_at_the_time_at_which_it_was_brought() {
+    let night = TestNight::new().await;
+    let many: Vec<Value> = (0..10_000).map(|nth| json!({"id": format!("id {nth}"), "name": "n"})).collect();
+    let mut answer = content();
+    for list in ["areas", "courses", "tubes"] {
+        answer[list] = json!(many);
+    }
+    replicate(&night, &answer).await;
+    let told = "select count(*), count(distinct table_name), min(connection), max(connection) from nightferry.tables";
+    assert_eq!(night.warehouse.one(told).await, "8|8|content 1|content 1");
+    // The step ends when all are safe and the dead rows are away; the ledger is told afterwards.
+    let spans = "spans as (select table_name, started_at, started_at + make_interval(secs => duration_ms / 1000.0) as ended_at from nightferry.tables)";
+    let beside = format!(
+        "with {spans} select table_name from spans, nightferry.steps
+         where step = 'replace' and (spans.started_at < steps.started_at - interval '5 ms' or spans.ended_at > steps.ended_at)"
+    );
+    assert_eq!(night.warehouse.rows(&beside).await, [""; 0]);
+    let at_once = format!(
+        "with {spans} select a.table_name, b.table_name from spans a join spans b on a.table_name < b.table_name
+         where least(a.ended_at, b.ended_at) - greatest(a.started_at, b.started_at) > interval '50 ms'"
+    );
+    assert_eq!(night.warehouse.rows(&at_once).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_second_night_brings_every_table_to_the_new_rows_under_the_eyes_of_a_reader() {
     let night = TestNight::new().await;
     let mut answer = content();

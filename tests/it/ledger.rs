@@ -67,6 +67,51 @@ async fn what_was_built_is_in_the_ledger_with_its_time_and_its_connection() {
     assert_eq!(night.warehouse.one(totals).await, "2|1100|t|t");
 }
 
+/// Items of one connection that were done at the same time, beyond what clocks tell apart.
+const AT_ONCE: &str = "
+    with items as (
+        select run_id, connection, table_name as name, started_at, duration_ms from nightferry.tables
+        union all
+        select run_id, connection, object_name, started_at, duration_ms from nightferry.objects),
+    spans as (select *, started_at + make_interval(secs => duration_ms / 1000.0) as ended_at from items)
+    select a.connection, a.name, b.name
+    from spans a join spans b on (a.run_id, a.connection) = (b.run_id, b.connection) and a.name < b.name
+    where least(a.ended_at, b.ended_at) - greatest(a.started_at, b.started_at) > interval '50 ms'";
+
+#[tokio::test]
+async fn what_is_done_side_by_side_has_its_connection_which_does_one_thing_at_a_time() {
+    let night = TestNight::new().await;
+    night.source_sql(SOURCE).await;
+    night
+        .source_sql(
+            "create table clicks as select g as id from generate_series(1, 9) g; alter table clicks add primary key (id);
+             create table events as select g as id from generate_series(1, 9) g; alter table events add primary key (id)",
+        )
+        .await;
+    // Long enough for two that are on one lane to be seen.
+    for name in ["10_a.sql", "10_b.sql", "10_c.sql"] {
+        std::fs::write(night.path("enrichment").join(name), "-- needs: users\nselect pg_sleep(0.2);")
+            .unwrap();
+    }
+    let settings = [
+        ("BACKUP_MODE", r#"{"answers":"incremental","clicks":"incremental","events":"incremental"}"#),
+        ("PUBLISH_MODE", "swap"),
+        ("PG_RESTORE_JOBS", "2"),
+    ];
+    night.full(&settings).await;
+    night.run(Stage::IncrementalReplication, &settings).await;
+    let files = "select distinct connection from nightferry.objects where kind = 'ENRICHMENT' order by 1";
+    assert_eq!(night.warehouse.rows(files).await, ["enrichment 1", "enrichment 2"]);
+    let tables = "select table_name, connection from nightferry.tables where stage = 'incremental-replication' order by 2, 1";
+    let tables = night.warehouse.rows(tables).await;
+    assert_eq!(tables.len(), 3);
+    for number in [1, 2] {
+        let connection = format!("|increment {number}");
+        assert!(tables.iter().any(|table| table.ends_with(&connection)), "{tables:?}");
+    }
+    assert_eq!(night.warehouse.rows(AT_ONCE).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_was_built_is_forgotten_after_a_quarter_and_the_tables_are_not() {
     let (night, _) = two_nights().await;

@@ -114,10 +114,12 @@ async fn the_log_of_a_real_pg_restore_gives_each_item_the_time_between_its_two_l
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_real_night_has_the_times_of_the_ledger() {
     let night = TestNight::of_shapes().await;
+    std::fs::write(night.path("enrichment/10_seen.sql"), "-- needs:\nselect 1;").unwrap();
     let output =
         night.binary(&["run", "full-replication"], &[("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")]).await;
     let path = night.path("night.log");
-    std::fs::write(&path, [text(&output).into_bytes(), output.stderr].concat()).unwrap();
+    let log = [text(&output).as_str(), &String::from_utf8_lossy(&output.stderr)].concat();
+    std::fs::write(&path, &log).unwrap();
     let report = json(&path);
     let run = &report["runs"][0];
     let ledger = night.warehouse_seen_by_superuser();
@@ -136,6 +138,41 @@ async fn the_log_of_a_real_night_has_the_times_of_the_ledger() {
     assert_eq!(items(run, "FK CONSTRAINT"), expected);
     let sums = "select sum(rows_written), sum(bytes) from nightferry.tables";
     assert_eq!(format!("{}|{}", run["rows"], run["bytes"]), ledger.one(sums).await);
+
+    // The ledger's connections too; one of the stage itself has no name there.
+    let mut told: Vec<String> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["msg"] == "object.built" || line["msg"] == "table.copied")
+        .map(|line| {
+            let name = line["object"]
+                .as_str()
+                .map_or_else(|| line["table"].as_str().unwrap().to_owned(), str::to_owned);
+            format!("{name}|{}", line["connection"].as_str().unwrap_or_default())
+        })
+        .collect();
+    told.sort();
+    let connections =
+        "select schema_name || '.' || table_name, coalesce(connection, '') from nightferry.tables
+        union all select object_name, coalesce(connection, '') from nightferry.objects";
+    let mut written = ledger.rows(connections).await;
+    written.sort();
+    assert!(written.contains(&"10_seen.sql|enrichment 1".to_owned()), "{written:?}");
+    assert_eq!(told, written);
+
+    // And so has the picture: the stage's own connection goes by the name of the stage.
+    let html = night.path("night.html");
+    text(&logs(&[path.to_str().unwrap(), "--html", html.to_str().unwrap()]));
+    let picture = std::fs::read_to_string(html).unwrap();
+    for part in [
+        "<title>load 1</title>",
+        "<title>full-replication</title>",
+        "<title>enrichment 1</title>",
+        "<title>ENRICHMENT 10_seen.sql, ",
+        ">enrichment file</text>",
+    ] {
+        assert!(picture.contains(part), "{part}: {picture}");
+    }
 
     // The ledger writes the start before, and the end after, what the log has measured.
     let steps = "select step, round(extract(epoch from ended_at - started_at) * 1000) from nightferry.steps order by step_id";

@@ -253,7 +253,7 @@ async fn a_run_that_failed_is_listed_and_told_with_its_error() {
         "  load",
         "Slowest tables:\n",
         "public.big",
-        "Slowest indexes and constraints:\n",
+        "Slowest indexes, constraints and enrichment files:\n",
         "big_held",
         "big_pkey",
     ] {

@@ -409,6 +409,7 @@ async fn a_real_night_is_on_every_page() {
              insert into users select n, 'x' from generate_series(1, 4321) as n",
         )
         .await;
+    std::fs::write(night.path("enrichment/10_seen.sql"), "-- needs:\nselect 1;").unwrap();
     let output = night.binary(&["run", "night"], &[]).await;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let web = WebProcess::of(&night, &[]).await;
@@ -428,12 +429,23 @@ async fn a_real_night_is_on_every_page() {
         "publish",
         "notification",
         "aria-label=\"Timeline: ",
+        // The file of the enrichment: on its lane, and in a table of its own, since it is no index.
+        "<title>enrichment 1</title>",
+        "<title>10_seen.sql, ",
+        "<rect class=\"e\"",
+        "<bdi>10_seen.sql</bdi></th><td class=\"wide\">enrichment 1</td>",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    assert!(!page.contains("public.<") && !page.contains("ENRICHMENT on"), "{page}");
+    let story = night.binary(&["history", &run], &[]).await;
+    let story = String::from_utf8(story.stdout).unwrap();
+    assert!(story.contains("10_seen.sql") && !story.contains("public. "), "{story}");
     assert!(web.page("/tables").await.contains("4,321"));
     assert!(web.page("/table?schema=public&name=users").await.contains("4,321"));
-    assert!(web.page("/indexes").await.contains("users_by_name"));
+    let indexes = web.page("/indexes").await;
+    assert!(indexes.contains("users_by_name"));
+    assert!(!indexes.contains("10_seen.sql") && !indexes.contains("ENRICHMENT"), "{indexes}");
     // A night that is at work is asked for again.
     night.warehouse_sql("update nightferry.runs set status = 'running', ended_at = null").await;
     until("the dashboard to see that a run is at work", async || {

@@ -1,4 +1,4 @@
-//! What was built on the tables: too many to be written one at a time, so they are gathered.
+//! What was built on the tables, and the enrichment files that were run: too many to be written one at a time, so they are gathered.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,8 +57,10 @@ impl Ledger {
         let texts = |of: fn(&Built) -> &str| built.iter().map(of).collect::<Vec<_>>();
         let numbers =
             |of: fn(&Built) -> Duration| built.iter().map(|one| whole(millis(of(one)))).collect::<Vec<_>>();
+        // By the server's clock, like the steps around them: that of this machine may be another one. The session may have been
+        // waited for.
+        let mut session = self.session().await?;
         let connections: Vec<Option<&str>> = built.iter().map(|one| one.connection.as_deref()).collect();
-        // By the server's clock, like the steps around them: that of this machine may be another one.
         sqlx::query(
             "insert into nightferry.objects
                 (run_id, stage, attempt, kind, schema_name, table_name, object_name, connection, started_at, duration_ms)
@@ -77,7 +79,7 @@ impl Ledger {
         .bind(connections)
         .bind(numbers(|one| one.outcome.duration))
         .bind(numbers(|one| one.ended.elapsed()))
-        .execute(self.session().await?.raw())
+        .execute(session.raw())
         .await
         .map(|_| ())
         .map_err(|error| failed("cannot write to the ledger what was built", error))

@@ -6,10 +6,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{SecondsFormat, TimeDelta};
+
 use super::objects::Gathered;
 use super::runs::Status;
 use super::store::Ledger;
 use crate::adapters::postgres::{Database, failed};
+use crate::clock;
 use crate::error::Result;
 use crate::events;
 use crate::ids::{RunId, Stage};
@@ -165,28 +168,37 @@ impl Recorder {
         .map_err(|error| failed("cannot close a step in the ledger", error))
     }
 
-    /// Records a table that was written.
+    /// Records a table that was written just now.
     ///
     /// # Errors
     /// The ledger cannot be reached.
     pub async fn table(&self, table: TableOutcome) -> Result<()> {
+        self.table_of_before(table, Instant::now()).await
+    }
+
+    /// Records a table that was written up to `ended`: one that is only safe together with others is told when all of them are.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    pub async fn table_of_before(&self, table: TableOutcome, ended: Instant) -> Result<()> {
         tracing::info!(
             table = %table.table,
             treatment = table.treatment,
             rows = table.rows,
             bytes = table.bytes,
+            started_at = started(ended, table.duration),
             duration_ms = millis(table.duration),
             connection = self.connection,
             "{}",
             events::TABLE_COPIED
         );
-        self.ledger.write_table(self.key(), &table, self.connection.as_deref()).await?;
+        self.ledger.write_table(self.key(), &table, self.connection.as_deref(), ended).await?;
         self.with(|outcome| outcome.tables.push(table));
         Ok(())
     }
 
-    /// Records an index or constraint that was built. The ledger has it a little later, with those that follow, and at the end of
-    /// the step at the latest.
+    /// Records an index or constraint that was built, or an enrichment file that was run. The ledger has it a little later, with
+    /// those that follow, and at the end of the step at the latest.
     ///
     /// # Errors
     /// The ledger cannot be reached.
@@ -194,7 +206,8 @@ impl Recorder {
         tracing::info!(
             kind = %object.kind,
             object = %object.name,
-            table = %object.table,
+            table = object.table_label(),
+            started_at = started(Instant::now(), object.duration),
             duration_ms = millis(object.duration),
             connection = self.connection,
             "{}",
@@ -236,6 +249,12 @@ impl Recorder {
     fn with(&self, change: impl FnOnce(&mut StageOutcome)) {
         change(&mut self.outcome.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// When it began, for the log: in the form of the line's own time.
+fn started(ended: Instant, duration: Duration) -> String {
+    let ago = TimeDelta::from_std(ended.elapsed() + duration).unwrap_or_default();
+    (clock::now() - ago).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A number of bytes for the ledger; none where it is not known.

@@ -1,5 +1,7 @@
 //! Runs and stages: what was started, how it ended.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 
 use super::backups::whole;
@@ -260,11 +262,15 @@ impl Ledger {
         key: (&RunId, Stage, i32),
         table: &TableOutcome,
         connection: Option<&str>,
+        ended: Instant,
     ) -> Result<()> {
+        // By the server's clock, like the steps around it. The session may have been waited for.
+        let mut session = self.session().await?;
         sqlx::query(
             "insert into nightferry.tables
                 (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms, connection, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() - make_interval(secs => $9 / 1000.0))
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 
+                clock_timestamp() - make_interval(secs => ($9 + $11) / 1000.0))
              on conflict (run_id, stage, attempt, schema_name, table_name)
              do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms,
                 connection = excluded.connection, started_at = excluded.started_at",
@@ -279,7 +285,8 @@ impl Ledger {
         .bind(whole(table.bytes))
         .bind(whole(crate::outcome::millis(table.duration)))
         .bind(connection)
-        .execute(self.session().await?.raw())
+        .bind(whole(crate::outcome::millis(ended.elapsed())))
+        .execute(session.raw())
         .await
         .map(|_| ())
         .map_err(|error| failed("cannot write a table to the ledger", error))

@@ -27,18 +27,18 @@ pub struct TableLine {
     pub duration_ms: i64,
 }
 
-/// An index or constraint that a run built.
+/// An index or constraint that a run built, or an enrichment file that it ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct ObjectLine {
     /// The stage.
     pub stage: String,
     /// The attempt.
     pub attempt: i32,
-    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, ...
+    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, `ENRICHMENT`, ...
     pub kind: String,
     /// The schema.
     pub schema_name: String,
-    /// Its table.
+    /// Its table; empty for an enrichment file that needs none.
     pub table_name: String,
     /// Its name.
     pub object_name: String,
@@ -81,7 +81,7 @@ impl LedgerView {
         .map_err(|error| failed("cannot read the tables of the run in the ledger", error))
     }
 
-    /// The indexes and constraints of a run that took longest.
+    /// The indexes, constraints and enrichment files of a run that took longest.
     ///
     /// # Errors
     /// The warehouse cannot be reached.

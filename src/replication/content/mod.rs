@@ -38,8 +38,9 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
             })
             .await?;
     }
-    for outcome in outcomes {
-        recorder.table(outcome).await?;
+    let recorder = recorder.on("content 1".to_owned());
+    for (outcome, ended) in outcomes {
+        recorder.table_of_before(outcome, ended).await?;
     }
     Ok(())
 }

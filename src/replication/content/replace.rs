@@ -20,7 +20,8 @@ use crate::outcome::TableOutcome;
 
 const SCHEMA: &str = "public";
 
-/// Replaces the rows of every table that the answer has, in one transaction. On an error nothing has changed.
+/// Replaces the rows of every table that the answer has, in one transaction, and says when each was done. On an error nothing
+/// has changed.
 ///
 /// # Errors
 /// A table would lose all its rows, or is not ours (all such tables are named), or the warehouse fails.
@@ -28,7 +29,7 @@ pub(super) async fn replace(
     warehouse: &Database,
     ledger: &Ledger,
     loaded: &[Loaded],
-) -> Result<Vec<TableOutcome>> {
+) -> Result<Vec<(TableOutcome, Instant)>> {
     let mut session = warehouse.connect().await?;
     // On an error the session is dropped, and the server rolls back.
     session.execute("begin; set local lock_timeout = '30s'").await?;
@@ -39,16 +40,17 @@ pub(super) async fn replace(
         let start = Instant::now();
         let Some(rows) = &plan.loaded.rows else { continue };
         bring(&mut session, plan, rows).await.map_err(|error| error.context(&plan.name))?;
-        outcomes.push(TableOutcome {
+        let outcome = TableOutcome {
             table: plan.name.clone(),
             treatment: "content",
             rows: rows.count(),
             bytes: rows.bytes(),
             duration: start.elapsed(),
-        });
+        };
+        outcomes.push((outcome, Instant::now()));
     }
     session.execute("commit").await?;
-    for outcome in &outcomes {
+    for (outcome, _) in &outcomes {
         tidy(&mut session, &outcome.table).await;
     }
     session.close().await;

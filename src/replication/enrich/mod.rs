@@ -3,14 +3,18 @@
 //! Names without a schema mean the new copy, wherever it is built, and the tables that the night keeps. A file that names a
 //! replicated schema, or one of its functions, runs, where the copy is built aside, in a transaction in which the copy has that
 //! name; it keeps other such files waiting. A file is only run where the tables are that its header names, and every file can be run over its own result.
-//! Files of the same number are independent of each other and run at the same time.
+//! Files of the same number are independent of each other and run at the same time, on as many connections as there are jobs: a new
+//! one for each file, since what a file sets must not reach the next.
 
 mod files;
 mod header;
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::FutureExt;
+use futures::future::try_join_all;
 
 use self::files::File;
 use self::header::Header;
@@ -55,16 +59,19 @@ pub async fn run(config: &Config, aside: &Aside, recorder: &Recorder) -> Result<
         session.close().await;
         let mut kept = kept_tables(&config.replication.modes, &there);
         kept.extend(adopted.iter().cloned());
-        let mut runnable = Vec::new();
+        let mut runnable = VecDeque::new();
         for file in group {
             match reason_to_skip(&file.header, &there, &kept) {
-                None => runnable.push(file),
+                None => runnable.push_back(file),
                 Some(reason) => recorder.skipped(skipped(file, reason)).await?,
             }
         }
-        let runs: Vec<_> =
-            runnable.into_iter().map(|file| run_file(&warehouse, file, aside, recorder).boxed()).collect();
-        stream::iter(runs).buffer_unordered(config.replication.jobs).try_collect::<Vec<()>>().await?;
+        let left = Mutex::new(runnable);
+        let workers = (1..=config.replication.jobs).map(|number| {
+            let recorder = recorder.on(format!("enrichment {number}"));
+            run_files(&warehouse, &left, aside, recorder).boxed()
+        });
+        try_join_all(workers).await?;
     }
     tracing::info!("{}", events::ENRICHMENT_ENDED);
     Ok(())
@@ -114,6 +121,20 @@ fn reason_to_skip(header: &Header, there: &[Relation], kept: &[TableName]) -> Op
     }
     let kept = header.needs.iter().find(|name| header.not_for_kept && kept.contains(name))?;
     Some(format!("it is not for kept tables, and {kept} is kept (BACKUP_MODE, or adopted so)"))
+}
+
+/// Runs files that nobody has taken yet, one after the other.
+async fn run_files(
+    warehouse: &Database,
+    left: &Mutex<VecDeque<&File>>,
+    aside: &Aside,
+    recorder: Recorder,
+) -> Result<()> {
+    loop {
+        let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(file) = next else { return Ok(()) };
+        run_file(warehouse, file, aside, &recorder).await?;
+    }
 }
 
 /// Runs one file in one transaction; what it did before an error is undone. What it makes is written to the ledger: the next

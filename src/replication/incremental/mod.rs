@@ -7,6 +7,7 @@
 mod drift;
 mod key;
 mod merge;
+mod numbers;
 mod parallel;
 mod plan;
 mod planning;
@@ -29,6 +30,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 
+use self::numbers::Numbers;
 use self::parallel::Pairs;
 use self::plan::TablePlan;
 use self::planning::plan_all;
@@ -71,7 +73,7 @@ pub async fn run(config: &Config, recorder: &Recorder) -> Result<()> {
     }
     let settling = settle(&source, recorder.ledger(), &plans, settings.settle_timeout);
     let settlements = recorder.step("settle", settling).await?;
-    let work = Work { source, warehouse, plans, settlements, recorder };
+    let work = Work { source, warehouse, plans, settlements, numbers: Numbers::default(), recorder };
     recorder.step("append", work.update_all(settings.jobs)).await
 }
 
@@ -91,6 +93,7 @@ struct Work<'a> {
     warehouse: Database,
     plans: Vec<TablePlan>,
     settlements: Vec<Settlement>,
+    numbers: Numbers,
     recorder: &'a Recorder,
 }
 
@@ -130,17 +133,19 @@ impl Work<'_> {
         };
         let pair = pairs.free.acquire().await.ok();
         let start = Instant::now();
-        let update = Update { plan, settlement, run: self.recorder.run(), pairs, refers_to_itself };
+        let number = self.numbers.take();
+        let recorder = self.recorder.on(format!("increment {}", number.number));
+        let update = Update { plan, settlement, run: recorder.run(), pairs, refers_to_itself };
         let updated = update.run(pair).await?;
         for note in updated.notes {
-            self.recorder.skipped(note).await?;
+            recorder.skipped(note).await?;
         }
         if let Some(reason) = &settlement.unsettled {
             let object = format!("bound of {}", plan.table);
             let reason = format!("not settled: {reason}");
-            self.recorder.skipped(Skipped { object, reason, definition: None }).await?;
+            recorder.skipped(Skipped { object, reason, definition: None }).await?;
         }
-        self.recorder
+        recorder
             .table(TableOutcome {
                 table: plan.table.clone(),
                 treatment: plan.increment.way.name(),

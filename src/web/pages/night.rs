@@ -36,6 +36,7 @@ struct Page {
     totals: Vec<Total>,
     tables: Vec<TableView>,
     objects: Vec<ObjectView>,
+    files: Vec<FileView>,
     left_out: Vec<(String, String)>,
     left_out_more: i64,
 }
@@ -80,6 +81,17 @@ struct ObjectView {
     took: String,
 }
 
+/// A file of the enrichment.
+struct FileView {
+    name: String,
+    lane: String,
+    at: String,
+    took: String,
+}
+
+/// What the ledger calls the files of the enrichment.
+const FILE: &str = "ENRICHMENT";
+
 #[get("/nights/{run}")]
 pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::Path<String>) -> HttpResponse {
     if run.contains('\0') {
@@ -117,10 +129,19 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
         picture: timeline::svg(&picture),
         stages: detail.stages.iter().map(|stage| StageView::new(stage, &detail.steps, zone, now)).collect(),
         totals: totals(detail),
-        tables: slowest(&detail.tables, |table| table.duration_ms).into_iter().map(TableView::new).collect(),
-        objects: slowest(&detail.objects, |object| object.duration_ms)
+        tables: slowest(&detail.tables, |table: &WrittenTable| table.duration_ms)
             .into_iter()
-            .map(ObjectView::new)
+            .map(TableView::new)
+            .collect(),
+        objects: slowest(detail.objects.iter().filter(|object| object.kind != FILE), |object| {
+            object.duration_ms
+        })
+        .into_iter()
+        .map(ObjectView::new)
+        .collect(),
+        files: slowest(detail.objects.iter().filter(|object| object.kind == FILE), |file| file.duration_ms)
+            .into_iter()
+            .map(|file| FileView::new(file, zone))
             .collect(),
         left_out: detail
             .left_out
@@ -182,8 +203,19 @@ impl ObjectView {
     }
 }
 
-fn slowest<T>(all: &[T], millis: impl Fn(&T) -> i64) -> Vec<&T> {
-    let mut sorted: Vec<&T> = all.iter().collect();
+impl FileView {
+    fn new(file: &WrittenObject, zone: Tz) -> Self {
+        Self {
+            name: shown::text(&file.object_name),
+            lane: shown::text(file.connection.as_deref().unwrap_or_default()),
+            at: shown::clock_time(file.started_at, zone),
+            took: shown::millis(file.duration_ms),
+        }
+    }
+}
+
+fn slowest<'a, T>(all: impl IntoIterator<Item = &'a T>, millis: impl Fn(&T) -> i64) -> Vec<&'a T> {
+    let mut sorted: Vec<&T> = all.into_iter().collect();
     sorted.sort_by_key(|one| std::cmp::Reverse(millis(one)));
     sorted.truncate(SLOWEST);
     sorted
@@ -253,7 +285,11 @@ fn items(detail: &NightDetail) -> Vec<Item> {
         lane: lane(&object.connection, &object.stage),
         start: object.started_at,
         end: Some(object.started_at + TimeDelta::milliseconds(object.duration_ms)),
-        detail: format!("{} on {}.{}", object.kind, object.schema_name, object.table_name),
+        detail: if object.kind == FILE {
+            "enrichment".to_owned()
+        } else {
+            format!("{} on {}.{}", object.kind, object.schema_name, object.table_name)
+        },
         failed: false,
     });
     tables.chain(objects).collect()

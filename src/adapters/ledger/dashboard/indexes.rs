@@ -1,4 +1,5 @@
-//! The indexes and constraints: which take longest, and whether that is new.
+//! The indexes and constraints: which take longest, and whether that is new. The files of the enrichment, which are among the ledger's
+//! objects, are none of them.
 
 use super::{LedgerReader, unread};
 use crate::error::Result;
@@ -63,7 +64,7 @@ impl LedgerReader {
                  latest as materialized (
                      select objects.*, count(*) over () as in_all
                      from good join nightferry.objects using (run_id, stage, attempt)
-                     where nights_ago = 0 and ($2 = '' or kind = $2)
+                     where nights_ago = 0 and kind <> 'ENRICHMENT' and ($2 = '' or kind = $2)
                        and ($1 = '' or position(lower($1) in lower(schema_name || '.' || table_name || ' ' || object_name)) > 0)
                      order by duration_ms desc, schema_name, object_name limit $3 offset $4),
                  before as materialized (
@@ -99,7 +100,7 @@ impl LedgerReader {
                 "with {GOOD}
                  select kind, count(*) as objects, sum(duration_ms)::bigint as duration_ms
                  from good join nightferry.objects using (run_id, stage, attempt)
-                 where nights_ago = 0 group by kind order by 3 desc, 1"
+                 where nights_ago = 0 and kind <> 'ENRICHMENT' group by kind order by 3 desc, 1"
             );
             sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(session.raw()).await.map_err(unread)
         })

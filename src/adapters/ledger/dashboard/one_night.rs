@@ -16,7 +16,7 @@ pub struct NightDetail {
     pub steps: Vec<NightStep>,
     /// The tables that were written.
     pub tables: Vec<WrittenTable>,
-    /// The indexes and constraints that were built.
+    /// The indexes and constraints that were built, and the enrichment files that were run.
     pub objects: Vec<WrittenObject>,
     /// What was left out: the first of them.
     pub left_out: Vec<LeftOut>,
@@ -62,12 +62,12 @@ pub struct WrittenTable {
     pub started_at: Option<DateTime<Utc>>,
 }
 
-/// An index or a constraint that was built.
+/// An index or a constraint that was built, or an enrichment file that was run.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct WrittenObject {
     /// The stage.
     pub stage: String,
-    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, ...
+    /// `INDEX`, `CONSTRAINT`, `FK CONSTRAINT`, `ENRICHMENT`, ...
     pub kind: String,
     /// The schema.
     pub schema_name: String,
