@@ -52,6 +52,13 @@ pub fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number as u64), if number == 1 { one } else { many })
 }
 
+/// A sentence from what stood in the middle of one.
+#[must_use]
+pub fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// A name as a line can show it: a terminal obeys control characters, and a source may have names with any.
 #[must_use]
 pub fn printable(text: &str) -> String {

@@ -62,8 +62,8 @@ fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> St
 }
 
 fn list(history: &History, zone: Tz) -> String {
-    if let Some(sentence) = history.ledger.sentence() {
-        return format!("{sentence}\n");
+    if let Some(sentences) = history.ledger.sentences() {
+        return format!("{sentences}\n");
     }
     if history.runs.is_empty() {
         return "No run was here yet.\n".to_owned();

@@ -502,6 +502,31 @@ async fn a_warehouse_that_is_silent_hides_neither_the_queues_nor_the_measures() 
 }
 
 #[tokio::test]
+async fn all_that_it_asks_the_warehouse_it_asks_on_two_sessions() {
+    let night = with_ledger().await;
+    let proxy = Proxy::before(night.warehouse.port()).await;
+    let url = night.warehouse.url_at(proxy.port());
+    let web = WebProcess::of(&night, &[("TARGET_DATABASE_URL", &url)]).await;
+    let paths = ["/nights", "/tables", "/indexes", "/metrics", "/ready", "/metrics"];
+    for path in paths {
+        assert_eq!(web.get(path, READER).await.status, 200, "{path}");
+    }
+    assert_eq!(proxy.accepted(), 1, "one after the other, they are asked on the same one");
+    let at_once = ["/nights", "/tables", "/indexes", "/metrics"].map(|path| web.get(path, READER));
+    for answer in futures::future::join_all(
+        at_once.into_iter().chain(["/metrics"; 8].map(|path| web.get(path, READER))),
+    )
+    .await
+    {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert!(proxy.accepted() <= 2, "at once, on no more than two: {}", proxy.accepted());
+    let names =
+        "select distinct application_name from pg_stat_activity where application_name like 'nightferry %'";
+    assert_eq!(night.warehouse.rows(names).await, ["nightferry web"]);
+}
+
+#[tokio::test]
 async fn it_starts_while_all_is_away() {
     let night = TestNight::new().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -67,8 +67,10 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let page = number(&asked.page);
     let search =
         ObjectSearch { text: text.clone(), kind: kind.clone(), limit: OBJECTS, skip: (page - 1) * OBJECTS };
-    let (found, totals) =
-        tokio::try_join!(house.ledger.slowest_objects(&search), house.ledger.kinds_of_objects())?;
+    let asked = house
+        .ledger
+        .read(async |ledger| Ok((ledger.objects(&search).await?, ledger.kinds_of_objects().await?)));
+    let (found, totals) = asked.await?;
     let all = found.first().map_or(0, |object| object.objects);
     let kinds = totals.iter().map(|total| KindView {
         kind: shown::text(&total.kind),

@@ -17,6 +17,7 @@ use crate::adapters::ledger::Attempt;
 use crate::adapters::ledger::dashboard::{NightDetail, NightRow, NightStep, WrittenObject, WrittenTable};
 use crate::clock;
 use crate::error::Result;
+use crate::format;
 use crate::timeline::{self, Band, Item, Kind, Timeline};
 
 /// So many of the slowest are listed.
@@ -86,8 +87,11 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
         return absent(&house, *guest, "The ledger has no such run.");
     }
     let found = async {
-        let Some(night) = house.ledger.night(&run).await? else { return Ok(None) };
-        let detail = house.ledger.night_detail(&run).await?;
+        let found = house.ledger.read(async |ledger| match ledger.night(&run).await? {
+            Some(night) => Ok(Some((night, ledger.night_detail(&run).await?))),
+            None => Ok(None),
+        });
+        let Some((night, detail)) = found.await? else { return Ok(None) };
         let overview = if night.status == "running" { Some(house.lookout.look().await?) } else { None };
         let mut open_runs =
             overview.map_or_else(Vec::new, |overview| now::open_runs(&overview, house.config.queue.timezone));
@@ -105,7 +109,7 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
 fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) -> Page {
     let (zone, now) = (house.config.queue.timezone, clock::now());
     let row = Row::new(night, zone, now);
-    let title = format!("{} of {}", capital(&row.what), shown::day(night.started_at, zone));
+    let title = format!("{} of {}", format::capital(&row.what), shown::day(night.started_at, zone));
     let picture = Timeline::around(items(detail), bands(detail), now, zone);
     Page {
         frame: Frame::new(house, Some(guest.role), title, "nights").refreshed(night.status == "running"),
@@ -129,11 +133,6 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
             .collect(),
         left_out_more: detail.left_out_count - i64::try_from(detail.left_out.len()).unwrap_or_default(),
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 impl StageView {

@@ -78,8 +78,12 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let (sort, order, _) = ORDERS.into_iter().find(|(word, ..)| *word == asked.sort).unwrap_or(ORDERS[0]);
     let page = number(&asked.page);
     let search = TableSearch { text: text.clone(), order, limit: TABLES, skip: (page - 1) * TABLES };
-    let found = house.ledger.tables(&search).await?;
-    let sparks = house.ledger.sparklines(&found).await?;
+    let asked = house.ledger.read(async |ledger| {
+        let found = ledger.tables(&search).await?;
+        let sparks = ledger.sparklines(&found).await?;
+        Ok((found, sparks))
+    });
+    let (found, sparks) = asked.await?;
     let lines: HashMap<(&str, &str), &[i64]> = sparks
         .iter()
         .map(|spark| ((spark.schema_name.as_str(), spark.table_name.as_str()), spark.rows.as_slice()))
