@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::House;
 use super::door::Role;
+use super::shown;
 use crate::error::{Error, ErrorKind};
 use crate::timeline;
 
@@ -134,7 +135,8 @@ impl Trouble {
     }
 
     pub(super) fn page(self, frame: Frame, status: StatusCode) -> HttpResponse {
-        page(&TroublePage { frame, sentence: self.sentence, hint: self.hint }, status)
+        let (sentence, hint) = (shown::text(&self.sentence), self.hint.as_deref().map(shown::text));
+        page(&TroublePage { frame, sentence, hint }, status)
     }
 }
 
