@@ -1,6 +1,6 @@
 //! What the ledger tells of earlier nights, for those who want to know how long this one will take.
 
-use super::overview::AttemptLine;
+use super::history::AttemptLine;
 use super::reader::LedgerView;
 use crate::error::Result;
 

@@ -5,40 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::history::{RUN, RunLine};
+use super::history::AttemptLine;
 use super::reader::LedgerView;
 use crate::adapters::postgres::activity::{Activity, Holder, activity, lock_holders};
 use crate::error::Result;
-
-/// One attempt of a stage, with what it has written so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct AttemptLine {
-    /// The run.
-    #[serde(skip)]
-    pub run_id: String,
-    /// The stage's name.
-    pub stage: String,
-    /// Which attempt.
-    pub attempt: i32,
-    /// `running`, `succeeded`, `failed`, `interrupted`.
-    pub status: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// How many tables it wrote.
-    pub tables: i64,
-    /// Their rows.
-    pub rows: i64,
-    /// Their bytes.
-    pub bytes: i64,
-    /// The error's kind.
-    pub error_kind: Option<String>,
-    /// The sentence.
-    pub error: Option<String>,
-    /// What to do.
-    pub hint: Option<String>,
-}
 
 /// A step of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
@@ -70,9 +40,6 @@ pub struct LastSuccess {
     pub ended_at: DateTime<Utc>,
 }
 
-/// What an error of such a question says.
-const RUNS: &str = "cannot read the runs of the ledger";
-
 impl LedgerView {
     /// What nightferry's sessions are doing.
     ///
@@ -88,60 +55,6 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn lock_holders(&mut self) -> Result<(Option<Holder>, Option<Holder>)> {
         lock_holders(&mut self.session).await
-    }
-
-    /// The runs that are open, the last night and the last run, the youngest first.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn open_or_last(&mut self) -> Result<Vec<RunLine>> {
-        let sql = format!(
-            "{RUN} where status = 'running'
-                or run_id = (select run_id from nightferry.runs order by started_at desc limit 1)
-                or run_id = (select run_id from nightferry.runs where strpos(run_id, '-') = 0 order by started_at desc limit 1)
-             order by started_at desc, run_id"
-        );
-        self.all(RUNS, sqlx::query_as(sqlx::AssertSqlSafe(sql))).await
-    }
-
-    /// The last runs, the youngest first.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn last_runs(&mut self, limit: u32) -> Result<Vec<RunLine>> {
-        let sql = format!("{RUN} order by started_at desc limit $1");
-        self.all(RUNS, sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(i64::from(limit))).await
-    }
-
-    /// The run of this name.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn run(&mut self, run: &str) -> Result<Option<RunLine>> {
-        let sql = format!("{RUN} where run_id = $1");
-        self.first(RUNS, sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run)).await
-    }
-
-    /// Every attempt of every stage of these runs, in order of their start. What an open one has written is counted: its total is only known at its end.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn attempts(&mut self, runs: &[&str]) -> Result<Vec<AttemptLine>> {
-        let query = sqlx::query_as(
-            // The condition inside, so that nothing is counted where the total is known.
-            "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint,
-                    tables_written + so_far.tables as tables, rows_written + so_far.rows as rows, bytes_written + so_far.bytes as bytes
-             from nightferry.stages
-             cross join lateral (
-                select count(*) as tables, coalesce(sum(tables.rows_written), 0)::bigint as rows, coalesce(sum(tables.bytes), 0)::bigint as bytes
-                from nightferry.tables
-                where stages.status = 'running'
-                  and (tables.run_id, tables.stage, tables.attempt) = (stages.run_id, stages.stage, stages.attempt)
-             ) as so_far
-             where run_id = any ($1) order by started_at, attempt",
-        )
-        .bind(runs);
-        self.all("cannot read the stages of the ledger", query).await
     }
 
     /// The steps of an attempt, in their order.

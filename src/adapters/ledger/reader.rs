@@ -108,7 +108,7 @@ pub struct LedgerView {
 }
 
 /// A question to the ledger.
-type Query<'a, T> = QueryAs<'a, Postgres, T, PgArguments>;
+pub(super) type Query<'a, T> = QueryAs<'a, Postgres, T, PgArguments>;
 
 impl LedgerView {
     async fn open(database: &Database) -> Result<Self> {

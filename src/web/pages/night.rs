@@ -13,7 +13,7 @@ use super::super::now::{self, NowView};
 use super::super::{House, shown};
 use super::nights::Row;
 use super::{Guest, absent};
-use crate::adapters::ledger::Attempt;
+use crate::adapters::ledger::AttemptLine;
 use crate::adapters::ledger::dashboard::{NightDetail, NightRow, NightStep, WrittenObject, WrittenTable};
 use crate::clock;
 use crate::error::Result;
@@ -136,7 +136,7 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
 }
 
 impl StageView {
-    fn new(stage: &Attempt, steps: &[NightStep], zone: Tz, now: DateTime<Utc>) -> Self {
+    fn new(stage: &AttemptLine, steps: &[NightStep], zone: Tz, now: DateTime<Utc>) -> Self {
         let of_it = |step: &&NightStep| step.stage == stage.stage && step.attempt == stage.attempt;
         let step = |step: &NightStep| StepView {
             step: shown::text(&step.step),

@@ -88,7 +88,9 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
         )
         .hint("it is made by the first worker on this machine; for a worker elsewhere set REDIS_URL"));
     }
-    let asking = async { tokio::try_join!(operator::stats(&house.config), operator::failed(&house.config)) };
+    let asking = async {
+        tokio::try_join!(operator::stats(&house.config), operator::failed_in(&house.config, &house.ledger))
+    };
     let (counts, failed) = in_time(LIMIT, asking).await.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(ErrorKind::Timeout, "the queue does not answer")
             .hint("does the Redis of REDIS_URL run? The nights stand on the other pages"),

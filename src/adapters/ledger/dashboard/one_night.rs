@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::history::{ATTEMPTS, Attempt};
+use super::super::history::AttemptLine;
 use super::super::story::LEFT_OUT;
 use super::READING;
 use crate::adapters::ledger::reader::LedgerView;
@@ -12,7 +12,7 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub struct NightDetail {
     /// Every attempt of every stage, in order of their start.
-    pub stages: Vec<Attempt>,
+    pub stages: Vec<AttemptLine>,
     /// Their steps.
     pub steps: Vec<NightStep>,
     /// The tables that were written.
@@ -118,7 +118,7 @@ impl LedgerView {
         let first = sqlx::query_as(sqlx::AssertSqlSafe(first)).bind(run).bind(LEFT_OUT_SHOWN);
         let count = sqlx::query_as(sqlx::AssertSqlSafe(format!("select count(*) from {LEFT_OUT}")));
         Ok(NightDetail {
-            stages: self.all(READING, sqlx::query_as(ATTEMPTS).bind([run])).await?,
+            stages: self.attempts(&[run]).await?,
             steps: self.all(READING, steps.bind(run)).await?,
             tables: self.all(READING, tables.bind(run)).await?,
             objects: self.all(READING, objects.bind(run)).await?,
