@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::format::{bytes, count, duration, item, table};
 use super::status::local;
-use super::{Ending, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, log_to_stderr, settings::Settings, tell};
 use crate::error::Result;
 use crate::jobs::overview::{self, History, HistoryRun, Story};
 
@@ -51,14 +51,6 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
         tell(arguments.json, &history, |history| list(history, zone))?;
     }
     Ok(Ending::Done)
-}
-
-fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-    if json {
-        return say_json(answer);
-    }
-    say(&text(answer));
-    Ok(())
 }
 
 fn list(history: &History, zone: Tz) -> String {
