@@ -1,6 +1,5 @@
 //! The indexes and constraints that take longest, and whether that is new.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use serde::Deserialize;
@@ -56,10 +55,7 @@ struct Row {
 
 #[get("/indexes")]
 pub(super) async fn indexes(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "indexes", &error),
-    }
+    frame::answer(&house, guest.role, "indexes", &read(&house, &guest, &asked).await)
 }
 
 async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {

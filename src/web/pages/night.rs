@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -99,10 +98,9 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
         Ok(Some(Page { open_runs, ..view(&house, &guest, &night, &detail) }))
     };
     let found: Result<Option<Page>> = found.await;
-    match found {
-        Ok(Some(page)) => frame::page(&page, StatusCode::OK),
-        Ok(None) => absent(&house, *guest, "The ledger has no such run."),
-        Err(error) => frame::failed(&house, guest.role, "nights", &error),
+    match found.transpose() {
+        Some(page) => frame::answer(&house, guest.role, "nights", &page),
+        None => absent(&house, *guest, "The ledger has no such run."),
     }
 }
 

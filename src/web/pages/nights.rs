@@ -1,6 +1,5 @@
 //! The nights: what is under way, what the warehouse holds, and how the last ones went.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -97,10 +96,7 @@ impl Row {
 
 #[get("/nights")]
 pub(super) async fn nights(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, number(&asked.page)).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "nights", &error),
-    }
+    frame::answer(&house, guest.role, "nights", &read(&house, &guest, number(&asked.page)).await)
 }
 
 async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {

@@ -72,10 +72,7 @@ struct FailedView {
 
 #[get("/queues")]
 pub(super) async fn queues(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked.done).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "queues", &error),
-    }
+    frame::answer(&house, guest.role, "queues", &read(&house, &guest, &asked.done).await)
 }
 
 async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use serde::Deserialize;
@@ -67,10 +66,7 @@ struct Row {
 
 #[get("/tables")]
 pub(super) async fn tables(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "tables", &error),
-    }
+    frame::answer(&house, guest.role, "tables", &read(&house, &guest, &asked).await)
 }
 
 async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
