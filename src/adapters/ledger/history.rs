@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::reader::{LedgerView, Query};
+use super::reader::{LedgerView, Query, composed};
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
 use crate::error::Result;
@@ -86,7 +86,7 @@ const READING_RUNS: &str = "cannot read the runs of the ledger";
 const READING_ATTEMPTS: &str = "cannot read the stages of the ledger";
 
 fn run_named(run: &str) -> Query<'_, RunLine> {
-    sqlx::query_as(sqlx::AssertSqlSafe(format!("{RUN} where run_id = $1"))).bind(run)
+    composed(format!("{RUN} where run_id = $1")).bind(run)
 }
 
 impl LedgerView {
@@ -101,7 +101,7 @@ impl LedgerView {
                 or run_id = (select run_id from nightferry.runs where strpos(run_id, '-') = 0 order by started_at desc limit 1)
              order by started_at desc, run_id"
         );
-        self.all(READING_RUNS, sqlx::query_as(sqlx::AssertSqlSafe(sql))).await
+        self.all(READING_RUNS, composed(sql)).await
     }
 
     /// The last runs, the youngest first.
@@ -110,7 +110,7 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn last_runs(&mut self, limit: u32) -> Result<Vec<RunLine>> {
         let sql = format!("{RUN} order by started_at desc limit $1");
-        self.all(READING_RUNS, sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(i64::from(limit))).await
+        self.all(READING_RUNS, composed(sql).bind(i64::from(limit))).await
     }
 
     /// The run of this name.

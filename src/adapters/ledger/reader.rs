@@ -110,6 +110,11 @@ pub struct LedgerView {
 /// A question to the ledger.
 pub(super) type Query<'a, T> = QueryAs<'a, Postgres, T, PgArguments>;
 
+/// A question whose words were put together: of those of this program, and never of what somebody has typed.
+pub(super) fn composed<'a, T: Row>(sql: String) -> Query<'a, T> {
+    sqlx::query_as(sqlx::AssertSqlSafe(sql))
+}
+
 impl LedgerView {
     async fn open(database: &Database) -> Result<Self> {
         let mut session = database.connect().await?;

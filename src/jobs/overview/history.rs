@@ -119,7 +119,7 @@ pub async fn story(config: &Config, run: &str, top: u32) -> Result<Story> {
                 stages,
                 slowest_tables: view.slowest_tables(run, top).await?,
                 slowest_objects: view.slowest_objects(run, top).await?,
-                left_out: view.left_out(run).await?,
+                left_out: view.left_out(run, None).await?,
             })
         })
         .await

@@ -7,7 +7,7 @@ mod tables;
 
 pub use indexes::{BuiltObject, KindTotal, ObjectSearch};
 pub use nights::{LiveCopy, NightRow};
-pub use one_night::{LeftOut, NightDetail, NightStep, WrittenObject, WrittenTable};
+pub use one_night::{NightDetail, NightStep, WrittenObject, WrittenTable};
 pub use tables::{Sparkline, TableHistory, TableOrder, TableRow, TableSearch};
 
 /// What an error of such a question says.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::READING;
-use crate::adapters::ledger::reader::LedgerView;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// A run, as a line among others.
@@ -59,7 +59,7 @@ impl LedgerView {
         let sql = format!(
             "select {COLUMNS} from nightferry.run_history order by started_at desc, run_id desc limit $1 offset $2"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(limit).bind(skip);
+        let query = composed(sql).bind(limit).bind(skip);
         let nights = self.all(READING, query).await?;
         let (all,) = self.one(READING, sqlx::query_as("select count(*) from nightferry.runs")).await?;
         Ok((nights, all))
@@ -71,7 +71,7 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn night(&mut self, run: &str) -> Result<Option<NightRow>> {
         let sql = format!("select {COLUMNS} from nightferry.run_history where run_id = $1");
-        self.first(READING, sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run)).await
+        self.first(READING, composed(sql).bind(run)).await
     }
 
     /// The copy that readers see; none where no night has published one.
@@ -80,12 +80,12 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn live_copy(&mut self) -> Result<Option<LiveCopy>> {
         let query = sqlx::query_as(
-                "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
-                 from nightferry.generations
-                 left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
-                     on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
-                 where generations.state = 'live' order by stages.attempt desc limit 1",
-            );
+            "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
+             from nightferry.generations
+             left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
+                 on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
+             where generations.state = 'live' order by stages.attempt desc limit 1",
+        );
         self.first(READING, query).await
     }
 }

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::super::history::AttemptLine;
-use super::super::story::LEFT_OUT;
+use super::super::story::{LEFT_OUT, SkippedLine};
 use super::READING;
-use crate::adapters::ledger::reader::LedgerView;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// One night in detail.
@@ -20,7 +20,7 @@ pub struct NightDetail {
     /// The indexes and constraints that were built.
     pub objects: Vec<WrittenObject>,
     /// What was left out: the first of them.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedLine>,
     /// How many were left out.
     pub left_out_count: i64,
 }
@@ -84,15 +84,6 @@ pub struct WrittenObject {
     pub duration_ms: i64,
 }
 
-/// Something that was left out.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct LeftOut {
-    /// What.
-    pub object: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// So many are shown of what was left out.
 const LEFT_OUT_SHOWN: i64 = 100;
 
@@ -114,15 +105,13 @@ impl LedgerView {
             "select stage, kind, schema_name, table_name, object_name, connection, started_at, duration_ms
              from nightferry.objects where run_id = $1",
         );
-        let first = format!("select object, reason from {LEFT_OUT} order by skipped_id limit $2");
-        let first = sqlx::query_as(sqlx::AssertSqlSafe(first)).bind(run).bind(LEFT_OUT_SHOWN);
-        let count = sqlx::query_as(sqlx::AssertSqlSafe(format!("select count(*) from {LEFT_OUT}")));
+        let count = composed(format!("select count(*) from {LEFT_OUT}"));
         Ok(NightDetail {
             stages: self.attempts(&[run]).await?,
             steps: self.all(READING, steps.bind(run)).await?,
             tables: self.all(READING, tables.bind(run)).await?,
             objects: self.all(READING, objects.bind(run)).await?,
-            left_out: self.all(READING, first).await?,
+            left_out: self.left_out(run, Some(LEFT_OUT_SHOWN)).await?,
             left_out_count: self.one::<(i64,)>(READING, count.bind(run)).await?.0,
         })
     }

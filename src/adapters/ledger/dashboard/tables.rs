@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::READING;
-use crate::adapters::ledger::reader::LedgerView;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 use crate::ids::TableName;
 
@@ -153,8 +153,7 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn tables(&mut self, search: &TableSearch) -> Result<Vec<TableRow>> {
         let sql = format!("with {GOOD}, {LIST} order by {} limit $2 offset $3", search.order.sql());
-        let query =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(&search.text).bind(search.limit).bind(search.skip);
+        let query = composed(sql).bind(&search.text).bind(search.limit).bind(search.skip);
         self.all(READING, query).await
     }
 
@@ -166,18 +165,18 @@ impl LedgerView {
         let column = |of: fn(&TableRow) -> &str| -> Vec<&str> { tables.iter().map(of).collect() };
         // By the primary key, a row each: their whole history would be four hundred nights.
         let sql = format!(
-                "with {GOOD}
-                 select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
-                 from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
-                 join good using (stage)
-                 cross join lateral (
-                     select rows_written from nightferry.tables
-                     where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
-                       and (schema_name, table_name) = (wanted.schema_name, wanted.table_name)
-                     offset 0) as found
-                 group by wanted.schema_name, wanted.table_name"
-            );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            "with {GOOD}
+             select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
+             from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
+             join good using (stage)
+             cross join lateral (
+                 select rows_written from nightferry.tables
+                 where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
+                   and (schema_name, table_name) = (wanted.schema_name, wanted.table_name)
+                 offset 0) as found
+             group by wanted.schema_name, wanted.table_name"
+        );
+        let query = composed(sql)
             .bind(column(|table| &table.schema_name))
             .bind(column(|table| &table.table_name))
             .bind(column(|table| &table.stage));
@@ -191,9 +190,9 @@ impl LedgerView {
     pub async fn table_history(&mut self, table: &TableName, limit: i64) -> Result<Vec<TableHistory>> {
         let query = sqlx::query_as(
             "select run_id, stage, stage_status, treatment, rows_written, bytes,
-                        (extract(epoch from duration) * 1000)::bigint as duration_ms, started_at
-                 from nightferry.table_history where schema_name = $1 and table_name = $2
-                 order by started_at desc limit $3",
+                    (extract(epoch from duration) * 1000)::bigint as duration_ms, started_at
+             from nightferry.table_history where schema_name = $1 and table_name = $2
+             order by started_at desc limit $3",
         )
         .bind(&table.schema)
         .bind(&table.name)
