@@ -195,7 +195,8 @@ async fn a_question_that_was_given_up_is_heard_by_nobody_and_the_next_one_is_ans
     Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
     let reader = LedgerReader::new(night.warehouse.seen_by_the_product(), "nightferry test");
     let sessions = async || {
-        let pids = "select pid from pg_stat_activity where application_name = 'nightferry test' order by pid";
+        let pids = "select pid from pg_stat_activity
+            where datname = current_database() and application_name = 'nightferry test' order by pid";
         night.warehouse.rows(pids).await
     };
     let is_asked = || reader.read(async |ledger| ledger.stage_measures().await);
