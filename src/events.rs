@@ -87,7 +87,7 @@ pub const WEB_STARTED: &str = "web.started";
 pub const WEB_STOPPING: &str = "web.stopping";
 /// Somebody signed in to the dashboard; field `role`.
 pub const WEB_SIGNED_IN: &str = "web.signed-in";
-/// Ten wrong tokens were tried within a minute: for the rest of it none is looked at.
+/// Ten wrong tokens came from one address within a minute: for the rest of it none from there is looked at.
 pub const WEB_TOO_MANY_WRONG_TOKENS: &str = "web.too-many-wrong-tokens";
 /// An operator had something done from the dashboard; fields `action`, `subject`.
 pub const WEB_ACTION: &str = "web.action";

@@ -73,6 +73,12 @@ fn of_queues(book: &mut Book, measures: &Measures) {
         (vec![("queue", counts.stage.name().to_owned())], f64::from(u8::from(counts.is_paused)))
     });
     book.gauges("queue_paused", "Whether the jobs of a queue are kept waiting", paused);
+    let workers = measures
+        .queue
+        .counts
+        .iter()
+        .map(|counts| (vec![("queue", counts.stage.name().to_owned())], counts.workers as f64));
+    book.gauges("queue_workers", "How many workers take the jobs of a queue", workers);
     let next =
         measures.schedule.iter().map(|next| (vec![("schedule", next.of.to_owned())], seconds(next.at)));
     book.gauges("schedule_next_timestamp_seconds", "When a schedule comes next", next);
@@ -272,6 +278,7 @@ mod tests {
             failed: 0,
             delayed: 0,
             paused: 0,
+            workers: 1,
         };
         let text =
             text(&Measures { queue: QueueNow { error: None, counts: vec![counts] }, ..all() }).unwrap();

@@ -219,7 +219,11 @@ async fn a_job_whose_worker_died_comes_back_and_is_not_run_again(chain: Chain) {
     chain.started(1).await;
     worker.kill().await;
     let worker = chain.worker();
+    let queues = chain.queues().await;
+    let known = async || queues.workers(Full).await.unwrap();
+    until("the new worker", async || (known().await == 2).then_some(())).await;
     let jobs = chain.ended(&run, Full).await;
+    assert_eq!(known().await, 1, "who died is not counted");
     assert_eq!(statuses(&jobs), [JobStatus::Failed]);
     assert_eq!(jobs[0].error.as_deref(), Some("the worker died in the middle of the stage"));
     assert_eq!(chain.attempts_of(&run, Full).await, ["1|interrupted"]);

@@ -11,6 +11,7 @@ use nightferry::ids::{RunId, Stage};
 use serde_json::Value;
 
 use crate::queue_chain::{Act, Chain, on_each_store, warehouse};
+use crate::support::until;
 
 use Stage::{FullReplication as Full, IncrementalReplication as Incremental, Notification as Notify};
 
@@ -77,6 +78,15 @@ async fn failed_night(chain: &Chain) -> RunId {
 
 async fn the_jobs_of_each_queue_are_counted(chain: Chain) {
     let chain = chain.act(Full, &[Act::Fail(ErrorKind::Privilege)]);
+    let workers = async || {
+        let counts = json(&chain, &["queue", "stats"]).await;
+        let of_each = counts.as_array().unwrap().iter();
+        of_each.map(|queue| queue["workers"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(workers().await, [0; Stage::ALL.len()]);
+    let worker = chain.worker();
+    until("its workers", async || (workers().await == [1; Stage::ALL.len()]).then_some(())).await;
+    worker.stop().await;
     failed_night(&chain).await;
     let queues = chain.queues().await;
     push(&queues, &job(RUN, Full), 0).await;

@@ -82,7 +82,7 @@ async fn nobody_sees_anything_without_a_token() {
 }
 
 #[tokio::test]
-async fn after_ten_wrong_tokens_nobody_gets_in_for_a_while_but_who_is_in_stays() {
+async fn after_ten_wrong_tokens_no_other_from_there_is_looked_at_for_a_while() {
     let night = with_ledger().await;
     let web = WebProcess::of(&night, &[]).await;
     let cookie = web.sign_in(READER).await;
@@ -102,7 +102,12 @@ async fn after_ten_wrong_tokens_nobody_gets_in_for_a_while_but_who_is_in_stays()
         assert!((1..=61).contains(&pause), "{pause}");
         assert_eq!(web.get("/nights", token).await.status, 429);
     }
-    assert_eq!(web.ask("GET", "/nights", &[("Cookie", &cookie)]).await.status, 200);
+    let signed_in = web.ask("GET", "/nights", &[("Cookie", &cookie)]).await;
+    assert_eq!(signed_in.status, 200, "who is in stays");
+    let bearer = format!("Bearer {READER}");
+    let from = |address| [("Authorization", bearer.as_str()), ("X-Forwarded-For", address)];
+    assert_eq!(web.ask("GET", "/nights", &from("192.0.2.1, 192.0.2.2")).await.status, 200, "another address");
+    assert_eq!(web.ask("GET", "/nights", &from("192.0.2.2, 127.0.0.1")).await.status, 429);
     assert_eq!(web.log().matches("web.too-many-wrong-tokens").count(), 1);
 }
 

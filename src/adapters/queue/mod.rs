@@ -14,6 +14,7 @@ mod serve;
 mod sqlite;
 mod store;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use apalis_core::task::Task;
@@ -114,6 +115,19 @@ impl Queues {
         };
         jobs.sort_by(|left, right| (&left.job.run, left.job.seq).cmp(&(&right.job.run, right.job.seq)));
         Ok(jobs)
+    }
+
+    /// How many worker processes serve a stage's queue: those that were heard of lately. None does while it is paused.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn workers(&self, stage: Stage) -> Result<u64> {
+        let names = match &self.0 {
+            Place::Redis(connection) => redis::workers(connection, stage).await?,
+            Place::File(pool) => sqlite::workers(pool, stage).await?,
+        };
+        let processes: BTreeSet<&str> = names.iter().map(|name| serve::process_of(name)).collect();
+        Ok(processes.len() as u64)
     }
 
     /// Whether a run has a job that is waiting or at work.

@@ -39,6 +39,22 @@ pub(super) fn store(connection: &Patient, stage: Stage) -> Store {
     Store::redis(storage(connection, stage))
 }
 
+/// The names of its live workers.
+pub(super) async fn workers(connection: &Patient, stage: Stage) -> Result<Vec<String>> {
+    ::redis::cmd("ZRANGEBYSCORE")
+        .arg(config(stage).workers_set())
+        .arg(format!("({}", dead_before()))
+        .arg("+inf")
+        .query_async(&mut connection.clone())
+        .await
+        .map_err(|error| failed("cannot list the workers", error))
+}
+
+/// Who was not heard of since that second has died.
+fn dead_before() -> i64 {
+    clock::now().timestamp() - DEAD_AFTER.as_secs().cast_signed()
+}
+
 /// Whether it is new. The script claims the id, so of several pushes one counts.
 pub(super) async fn push(connection: &Patient, stage: Stage, task: Task<Vec<u8>>) -> Result<bool> {
     let (now, later) = apalis_redis::queries::push_tasks(&mut connection.clone(), &config(stage), &[task])
@@ -140,7 +156,7 @@ async fn on_idle_job(
         .key(format!("{}:{id}", config.job_meta_hash()))
         .arg(id)
         .arg(argument)
-        .arg(clock::now().timestamp() - DEAD_AFTER.as_secs().cast_signed())
+        .arg(dead_before())
         .invoke_async(&mut connection.clone())
         .await
         .map_err(|error| failed(doing, error))

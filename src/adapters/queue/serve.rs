@@ -36,6 +36,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK_FOR_STRANDED_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_PAUSES_EVERY: Duration = Duration::from_millis(500);
 
+/// Before the number in a worker's name that says which build of it this is.
+const BUILD: char = '-';
+
+/// What all builds of a worker have in common.
+pub(super) fn process_of(worker: &str) -> &str {
+    worker.rsplit_once(BUILD).map_or(worker, |(process, _)| process)
+}
+
 /// Whether a queue has a job at work.
 type Busy = Arc<AtomicBool>;
 
@@ -144,7 +152,7 @@ impl Queues {
             if stop.run_until_cancelled(around.wait_until_paused(false)).await.is_none() {
                 return;
             }
-            let name = format!("{}-{process}-{stage}-{build}", host_name());
+            let name = format!("{}-{process}-{stage}{BUILD}{build}", host_name());
             let life = with_its_work(self.serve_once(&name, &around), &mut begun);
             let end = AssertUnwindSafe(life).catch_unwind().await;
             // Where it panicked, what it was at went with it.

@@ -115,6 +115,16 @@ pub(super) async fn exists(pool: &SqlitePool, id: &str) -> Result<bool> {
         .map_err(|error| failed("cannot look for a job", error))
 }
 
+/// The names of its live workers.
+pub(super) async fn workers(pool: &SqlitePool, stage: Stage) -> Result<Vec<String>> {
+    sqlx::query_scalar("select id from Workers where worker_type = ? and last_seen > unixepoch() - ?")
+        .bind(stage.queue_name())
+        .bind(dead_after())
+        .fetch_all(pool)
+        .await
+        .map_err(|error| failed("cannot list the workers", error))
+}
+
 type Row = (Vec<u8>, String, i64, Option<String>, Option<String>, Option<i64>, Option<i64>);
 
 pub(super) async fn jobs(pool: &SqlitePool, stage: Stage) -> Result<Vec<QueuedJob>> {

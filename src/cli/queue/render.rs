@@ -12,12 +12,14 @@ use crate::jobs::operator::{Counts, JobView, Shown};
 pub(super) fn counts(queues: &[Counts]) -> String {
     let rows = queues.iter().map(|one| {
         let queue = if one.is_paused { format!("{} (paused)", one.queue) } else { one.queue.to_owned() };
-        let [waiting, active, completed, failed, delayed, paused] =
-            [one.waiting, one.active, one.completed, one.failed, one.delayed, one.paused].map(format::count);
-        [one.stage.name().to_owned(), queue, waiting, active, completed, failed, delayed, paused]
+        let [waiting, active, completed, failed, delayed, paused, workers] =
+            [one.waiting, one.active, one.completed, one.failed, one.delayed, one.paused, one.workers]
+                .map(format::count);
+        [one.stage.name().to_owned(), queue, waiting, active, completed, failed, delayed, paused, workers]
     });
-    let heading = ["stage", "queue", "waiting", "active", "completed", "failed", "delayed", "paused"];
-    format::table(heading, &[2, 3, 4, 5, 6, 7], rows)
+    let heading =
+        ["stage", "queue", "waiting", "active", "completed", "failed", "delayed", "paused", "workers"];
+    format::table(heading, &[2, 3, 4, 5, 6, 7, 8], rows)
 }
 
 pub(super) fn failed(jobs: &[JobView]) -> String {
@@ -139,14 +141,21 @@ mod tests {
             failed: 4,
             delayed: 5,
             paused: 0,
+            workers: 1,
         };
-        let event =
-            Counts { stage: Stage::Event, queue: "Event queue", is_paused: true, paused: 6, ..full.clone() };
+        let event = Counts {
+            stage: Stage::Event,
+            queue: "Event queue",
+            is_paused: true,
+            paused: 6,
+            workers: 0,
+            ..full.clone()
+        };
         assert_eq!(
             counts(&[full, event]),
-            "  stage             queue                 waiting  active  completed  failed  delayed  paused\n\
-             \x20 full-replication  Replication queue           1       2      1,200       4        5       0\n\
-             \x20 event             Event queue (paused)        1       2      1,200       4        5       6\n"
+            "  stage             queue                 waiting  active  completed  failed  delayed  paused  workers\n\
+             \x20 full-replication  Replication queue           1       2      1,200       4        5       0        1\n\
+             \x20 event             Event queue (paused)        1       2      1,200       4        5       6        0\n"
         );
     }
 

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::cli::format::{bytes, count, duration, item, printable, table};
-use crate::jobs::overview::{AttemptLine, Overview, RunNow, StageNow, UnderWay, What};
+use crate::ids::Stage;
+use crate::jobs::overview::{AttemptLine, Overview, QueueNow, RunNow, StageNow, UnderWay, What};
 
 /// A moment, in the zone that the schedule is in.
 pub(in crate::cli) fn local(time: DateTime<Utc>, zone: Tz) -> String {
@@ -244,7 +245,8 @@ fn around(overview: &Overview, zone: Tz) -> String {
     if let Some(error) = &overview.queue.error {
         let _ = writeln!(text, "The queue does not answer: {error}.");
     }
-    let paused: Vec<&str> = overview.queue.paused().map(crate::ids::Stage::name).collect();
+    text.push_str(&forsaken(&overview.queue));
+    let paused: Vec<&str> = overview.queue.paused().map(Stage::name).collect();
     if !paused.is_empty() {
         let _ = writeln!(
             text,
@@ -256,6 +258,18 @@ fn around(overview: &Overview, zone: Tz) -> String {
         let _ = writeln!(text, "Next {}: {} ({}).", next.of, local(next.at, zone), next.pattern);
     }
     text
+}
+
+/// What is said of queues that nobody serves.
+fn forsaken(queue: &QueueNow) -> String {
+    let stages: Vec<&str> = queue.forsaken().map(Stage::name).collect();
+    if stages.is_empty() {
+        return String::new();
+    }
+    if stages.len() == queue.counts.len() {
+        return "No worker is there: no schedule is kept, and what is on the queues waits. Does `nightferry worker` run?\n".to_owned();
+    }
+    format!("No worker takes the jobs of: {}. Its log says why.\n", stages.join(", "))
 }
 
 fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
@@ -275,9 +289,9 @@ mod tests {
     use chrono_tz::Europe::Paris;
 
     use super::*;
-    use crate::ids::{Stage, TableName};
+    use crate::ids::TableName;
     use crate::jobs::operator::Counts;
-    use crate::jobs::overview::{Eta, Holder, LedgerState, NextTime, QueueNow, RunLine, StepLine};
+    use crate::jobs::overview::{Eta, Holder, LedgerState, NextTime, RunLine, StepLine};
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_147_800 + minutes * 60, 0).unwrap()
@@ -385,6 +399,7 @@ mod tests {
             failed: 0,
             delayed: 0,
             paused: 0,
+            workers: 0,
         };
         Overview {
             at: at(72),
@@ -425,6 +440,24 @@ Paused: backup-push. `nightferry queue resume` lets their jobs be taken again.
 Next night: 2026-11-21 05:10:00 CET (10 5 * * *).
 ";
         assert_eq!(overview(&at_work(), Paris), expected);
+    }
+
+    #[test]
+    fn queues_without_a_worker_are_told() {
+        let mut now = at_work();
+        let mut other =
+            Counts { stage: Stage::Notification, is_paused: false, ..now.queue.counts[0].clone() };
+        let told = |now: &Overview| {
+            around(now, Paris).lines().find(|line| line.contains("worker")).map(str::to_owned)
+        };
+        assert_eq!(told(&now), None, "a paused one has none");
+        now.queue.counts.push(other.clone());
+        assert_eq!(told(&now).unwrap(), "No worker takes the jobs of: notification. Its log says why.");
+        now.queue.counts = vec![other.clone()];
+        assert!(told(&now).unwrap().starts_with("No worker is there: "));
+        other.workers = 1;
+        now.queue.counts = vec![other];
+        assert_eq!(told(&now), None);
     }
 
     #[test]

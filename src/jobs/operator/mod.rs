@@ -71,7 +71,7 @@ impl State {
     }
 }
 
-/// How many jobs of a queue stand how.
+/// How many jobs of a queue stand how, and how many workers it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// The stage.
@@ -92,10 +92,18 @@ pub struct Counts {
     pub delayed: u64,
     /// See [`State`].
     pub paused: u64,
+    /// How many worker processes take its jobs.
+    pub workers: u64,
 }
 
 impl Counts {
-    fn of(stage: Stage, is_paused: bool, jobs: &[QueuedJob], now: DateTime<Utc>) -> Self {
+    /// Whether a job that waits there is taken by nobody, and nobody wants it so.
+    #[must_use]
+    pub fn is_forsaken(&self) -> bool {
+        self.workers == 0 && !self.is_paused
+    }
+
+    fn of(stage: Stage, is_paused: bool, jobs: &[QueuedJob], workers: u64, now: DateTime<Utc>) -> Self {
         let count = |state| jobs.iter().filter(|job| State::of(job, is_paused, now) == state).count() as u64;
         Self {
             stage,
@@ -107,6 +115,7 @@ impl Counts {
             failed: count(State::Failed),
             delayed: count(State::Delayed),
             paused: count(State::Paused),
+            workers,
         }
     }
 }
@@ -205,7 +214,8 @@ pub(super) async fn counts(queues: &Queues) -> Result<Vec<Counts>> {
     let mut counts = Vec::new();
     for stage in Stage::ALL {
         let jobs = queues.jobs(stage).await?;
-        counts.push(Counts::of(stage, paused.contains(&stage), &jobs, clock::now()));
+        let workers = queues.workers(stage).await?;
+        counts.push(Counts::of(stage, paused.contains(&stage), &jobs, workers, clock::now()));
     }
     Ok(counts)
 }
@@ -360,7 +370,8 @@ mod tests {
             queued(Failed, -5),
         ];
         let numbers = |is_paused| {
-            let counts = Counts::of(Stage::FullReplication, is_paused, &jobs, now());
+            let counts = Counts::of(Stage::FullReplication, is_paused, &jobs, 2, now());
+            assert_eq!((counts.workers, counts.is_forsaken()), (2, false));
             (counts.waiting, counts.active, counts.completed, counts.failed, counts.delayed, counts.paused)
         };
         assert_eq!(numbers(false), (2, 1, 1, 1, 1, 0));

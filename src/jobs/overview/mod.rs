@@ -109,6 +109,11 @@ impl QueueNow {
     pub fn paused(&self) -> impl Iterator<Item = Stage> {
         self.counts.iter().filter(|counts| counts.is_paused).map(|counts| counts.stage)
     }
+
+    /// The queues whose jobs nobody takes though they are not paused; all of them where no worker is there at all.
+    pub fn forsaken(&self) -> impl Iterator<Item = Stage> {
+        self.counts.iter().filter(|counts| counts.is_forsaken()).map(|counts| counts.stage)
+    }
 }
 
 /// When a schedule comes next, as it is set; a worker keeps it.

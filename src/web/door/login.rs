@@ -66,7 +66,7 @@ pub(in crate::web) async fn sign_in(
         let wrong = "The form was not sent by a page of this process.".to_owned();
         return form(&house, &asked.next, Some(wrong), StatusCode::FORBIDDEN);
     }
-    match house.door.try_token(asked.token.trim()) {
+    match house.door.try_token(&request, asked.token.trim()) {
         Ok(role) => {
             tracing::info!(role = role.name(), "{}", events::WEB_SIGNED_IN);
             let value = session::written(&house.door.access, role, clock::now());

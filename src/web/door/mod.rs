@@ -18,7 +18,7 @@ use serde_json::json;
 pub(super) use login::{sign_in, sign_in_form, sign_out};
 pub(super) use session::Role;
 
-use attempts::Attempts;
+use attempts::{Attempts, Network};
 use origin::Sender;
 
 use super::House;
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
     NoToken,
     /// The token is wrong.
     Wrong,
-    /// There were too many wrong ones: so many seconds must pass.
+    /// There were too many wrong ones from there: so many seconds must pass.
     TooMany(i64),
 }
 
@@ -66,15 +66,16 @@ impl Door {
         self.access.operator_token.is_some()
     }
 
-    /// The role of a token, unless too many were wrong.
-    fn try_token(&self, token: &str) -> Result<Role, Refusal> {
+    /// The role of a token, unless too many from there were wrong.
+    fn try_token(&self, request: &HttpRequest, token: &str) -> Result<Role, Refusal> {
         let now = clock::now();
+        let from = network(request);
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pause) = attempts.pause(now) {
+        if let Some(pause) = attempts.pause(from, now) {
             return Err(Refusal::TooMany(pause));
         }
         session::role_of_token(&self.access, token).ok_or_else(|| {
-            if attempts.failed(token, now) {
+            if attempts.failed(from, token, now) {
                 tracing::warn!("{}", events::WEB_TOO_MANY_WRONG_TOKENS);
             }
             Refusal::Wrong
@@ -84,13 +85,21 @@ impl Door {
     /// Who asks.
     fn visitor(&self, request: &HttpRequest) -> Result<Visitor, Refusal> {
         if let Some(token) = bearer(request) {
-            return self.try_token(token).map(|role| Visitor { role, by_cookie: false });
+            return self.try_token(request, token).map(|role| Visitor { role, by_cookie: false });
         }
         let cookie = request.cookie(COOKIE);
         let role =
             cookie.and_then(|cookie| session::role_of_cookie(&self.access, cookie.value(), clock::now()));
         role.map(|role| Visitor { role, by_cookie: true }).ok_or(Refusal::NoToken)
     }
+}
+
+fn network(request: &HttpRequest) -> Option<Network> {
+    let forwarded_for = request.headers().get_all("x-forwarded-for").last();
+    Network::of(
+        forwarded_for.and_then(|value| value.to_str().ok()),
+        request.peer_addr().map(|address| address.ip()),
+    )
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750, 2.1).

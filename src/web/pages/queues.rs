@@ -48,6 +48,7 @@ struct Page {
     done: Option<&'static str>,
     may_be_operated: bool,
     queues: Vec<QueueView>,
+    no_worker: bool,
     failed: Vec<FailedView>,
     failed_more: usize,
 }
@@ -56,7 +57,8 @@ struct QueueView {
     stage: &'static str,
     queue: &'static str,
     is_paused: bool,
-    numbers: [u64; 6],
+    numbers: [u64; 7],
+    is_forsaken: bool,
 }
 
 struct FailedView {
@@ -104,6 +106,7 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
         done,
         may_be_operated: house.door.has_operators(),
         queues: counts.iter().map(QueueView::new).collect(),
+        no_worker: counts.iter().all(Counts::is_forsaken),
         failed_more: failed.len().saturating_sub(FAILED),
         failed: failed.iter().take(FAILED).map(|job| FailedView::new(job, house)).collect(),
     })
@@ -122,7 +125,9 @@ impl QueueView {
                 counts.paused,
                 counts.failed,
                 counts.completed,
+                counts.workers,
             ],
+            is_forsaken: counts.is_forsaken(),
         }
     }
 }

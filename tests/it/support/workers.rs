@@ -39,11 +39,19 @@ impl WorkerProcess {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, and comes back with its status and the time that it took.
+    /// Asks it to stop once it listens, and comes back with its status and the time that it took.
     pub(crate) async fn stop(&mut self) -> (ExitStatus, Duration) {
+        until("a process to listen for SIGTERM", async || self.listens().then_some(())).await;
         let start = Instant::now();
         self.ask_to_stop();
         (self.ends().await, start.elapsed())
+    }
+
+    /// Whether SIGTERM has a handler (proc_pid_status(5)); without one it ends a process at once.
+    fn listens(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
     }
 
     /// Asks it to stop, as a platform does before it kills.
