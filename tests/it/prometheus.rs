@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -147,10 +148,15 @@ async fn prometheus_scrapes_it_and_the_dashboard_and_the_alarms_have_what_they_n
         assert!((prometheus.value(expression).await - expected).abs() < f64::EPSILON, "{expression}");
     }
 
+    // Once more: they may have been evaluated before the first scrape.
+    let scraped = Utc::now();
     let rules = until("the rules to be evaluated", async || {
         let answer = prometheus.ask("/api/v1/rules", &[]).await?;
         let rules = answer["data"]["groups"][0]["rules"].as_array()?.clone();
-        rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)
+        let is_done = |rule: &Value| {
+            rule["lastEvaluation"].as_str()?.parse().ok().filter(|at: &DateTime<Utc>| *at > scraped)
+        };
+        rules.iter().all(|rule| is_done(rule).is_some()).then_some(rules)
     })
     .await;
     for rule in &rules {
