@@ -52,12 +52,39 @@ pub fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number as u64), if number == 1 { one } else { many })
 }
 
-/// A name as a line can show it: a terminal obeys control characters, and a source may have names with any.
+/// A sentence from what stood in the middle of one.
+#[must_use]
+pub fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Whether nobody sees a letter where it stands: it gives an order to a terminal, turns the text around it (UAX #9), breaks the line, or
+/// has no width, so that two names look alike. A source may have names with any; nothing that people read may show one as it is.
+#[must_use]
+pub fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}'
+            // Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties.txt): those that turn the text are among them.
+            | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// All of them, for the tests of whatever shows names to people.
+#[cfg(test)]
+pub(crate) fn hidden_letters() -> String {
+    ('\0'..=char::MAX).filter(|letter| is_hidden(*letter)).collect()
+}
+
+/// A name as a line can show it.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter })
-        .collect()
+    text.chars().map(|letter| if is_hidden(letter) { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
 /// `  subject: text`, a line, or several where the text has them.
@@ -126,5 +153,45 @@ mod tests {
         let text = table(["name"], &[], [["a\u{1b}[2Jb\nc".to_owned()]]);
         assert_eq!(text, "  name\n  a\u{fffd}[2Jb\u{fffd}c\n");
         assert_eq!(item("a\u{1b}\nb", "c\u{9b}\nd"), "  a\u{fffd}\u{fffd}b: c\u{fffd}\nd\n");
+    }
+
+    #[test]
+    fn letters_are_seen_and_what_has_no_width_or_turns_the_text_is_not() {
+        assert!(!"élèves e\u{301} שלום سلام 日本 한글 हिन्दी 👩 \u{a0}\u{600}\u{fffd}".contains(is_hidden));
+        for hidden in [
+            '\0',
+            '\t',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert!(is_hidden(hidden), "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn no_hidden_letter_gets_into_a_line() {
+        let name = format!("a{}b", hidden_letters());
+        assert!(!printable(&name).contains(is_hidden));
+        let lines = [item(&name, &name), table(["name"], &[], [[name]])].concat();
+        for line in lines.split('\n') {
+            assert!(!line.contains(is_hidden), "{line:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Ending, format, generations, log_to_stderr, run as stages, say, say_json, settings::Settings};
+use super::{Ending, format, generations, log_to_stderr, run as stages, say, settings::Settings, tell};
 use crate::adapters::objects::BackupState;
 use crate::clock;
 use crate::error::Result;
@@ -94,11 +94,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
             let (config, log) = settings.databases()?;
             log_to_stderr(&log);
             let listed = list::run(&config.backup, clock::now()).await?;
-            if arguments.json {
-                say_json(&listed)?;
-            } else {
-                say(&render(&listed));
-            }
+            tell(arguments.json, &listed, |listed| render(listed))?;
             Ok(Ending::Done)
         }
         Command::Fetch(arguments) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, format, log_to_stderr, settings::Settings, tell};
 use crate::clock;
 use crate::error::Result;
 use crate::replication::generations::{self, Listed};
@@ -27,11 +27,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
     let listed = generations::list(&config, clock::now()).await?;
-    if arguments.json {
-        say_json(&listed)?;
-    } else {
-        say(&render(&listed));
-    }
+    tell(arguments.json, &listed, |listed| render(listed))?;
     Ok(Ending::Done)
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::format::{bytes, count, duration, item, table};
 use super::status::local;
-use super::{Ending, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, log_to_stderr, settings::Settings, tell};
 use crate::error::Result;
 use crate::jobs::overview::{self, History, HistoryRun, Story};
 
@@ -53,17 +53,9 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     Ok(Ending::Done)
 }
 
-fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-    if json {
-        return say_json(answer);
-    }
-    say(&text(answer));
-    Ok(())
-}
-
 fn list(history: &History, zone: Tz) -> String {
-    if let Some(sentence) = history.ledger.sentence() {
-        return format!("{sentence}\n");
+    if let Some(sentences) = history.ledger.sentences() {
+        return format!("{sentences}\n");
     }
     if history.runs.is_empty() {
         return "No run was here yet.\n".to_owned();

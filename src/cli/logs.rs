@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 
-use super::{Ending, say, say_json};
+use super::{Ending, tell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{self, Keep, Language, Question, Report, Status, Summary};
 
@@ -90,11 +90,7 @@ fn show(arguments: &Arguments, file: &Path) -> Result<Ending> {
                 .because(error)
         })?;
     }
-    if arguments.json {
-        say_json(&report)?;
-    } else {
-        say(&report::text(&report, language));
-    }
+    tell(arguments.json, &report, |report| report::text(report, language))?;
     Ok(if report.runs.is_empty() { Ending::NotInOrder } else { Ending::Done })
 }
 
@@ -135,11 +131,9 @@ fn compare(arguments: &Arguments, file: Option<&Path>, two: &[String]) -> Result
     let language: Language = arguments.lang.into();
     let names = [0, 1].map(|at| two[at].clone());
     let comparison = report::compare(names, before, after, language.headings());
-    if arguments.json {
-        say_json(&comparison)?;
-    } else {
-        say(&report::compared(&comparison, arguments.top.into(), language));
-    }
+    tell(arguments.json, &comparison, |comparison| {
+        report::compared(comparison, arguments.top.into(), language)
+    })?;
     Ok(Ending::Done)
 }
 

@@ -193,6 +193,15 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Writes a command's answer: as JSON where that was asked for, else as text.
+fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+    if json {
+        return say_json(answer);
+    }
+    say(&text(answer));
+    Ok(())
+}
+
 /// Writes a command's answer as JSON.
 fn say_json(answer: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(answer)

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Ending, check, format, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, check, format, log_to_stderr, settings::Settings, tell};
 use crate::error::Result;
 use crate::replication::preflight::{self, Inspection};
 
@@ -26,11 +26,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
     let inspection = preflight::inspect(&config).await?;
-    if arguments.json {
-        say_json(&inspection)?;
-    } else {
-        say(&render(&inspection));
-    }
+    tell(arguments.json, &inspection, render)?;
     Ok(Ending::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Ending, format, log_to_stderr, say, say_json, settings::Settings, verify_incremental};
+use super::{Ending, format, log_to_stderr, settings::Settings, tell, verify_incremental};
 use crate::error::Result;
 use crate::replication::comparison::{self, Comparison, Reference, Remark, Request};
 
@@ -59,11 +59,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     }
     let request = Request { tables: arguments.tables.clone(), sample: arguments.sample };
     let comparison = comparison::compare(&config, &request).await?;
-    if arguments.json {
-        say_json(&comparison)?;
-    } else {
-        say(&render(&comparison));
-    }
+    tell(arguments.json, &comparison, render)?;
     Ok(if comparison.equal { Ending::Done } else { Ending::NotInOrder })
 }
 

@@ -1,7 +1,7 @@
 //! `nightferry verify --incremental`: the ranges of keys in which the warehouse does not hold what the source has, and with
 //! `--repair` what was copied.
 
-use super::{Ending, format, say, say_json};
+use super::{Ending, format, tell};
 use crate::config::Config;
 use crate::error::Result;
 use crate::jobs;
@@ -10,22 +10,15 @@ use crate::replication::incremental::repair::{Repair, RepairedTable};
 use crate::replication::incremental::verify::{DifferentRange, Verification, VerifiedTable, verify};
 
 pub(super) async fn run(config: &Config, tables: &[String], repairs: bool, json: bool) -> Result<Ending> {
-    let (text, equal) = if repairs {
+    let equal = if repairs {
         let repair = jobs::repair(config, tables).await?;
-        if json {
-            say_json(&repair)?;
-        }
-        (render_repair(&repair), repair.after.equal)
+        tell(json, &repair, render_repair)?;
+        repair.after.equal
     } else {
         let found = verify(config, tables).await?;
-        if json {
-            say_json(&found)?;
-        }
-        (render(&found), found.equal)
+        tell(json, &found, render)?;
+        found.equal
     };
-    if !json {
-        say(&text);
-    }
     Ok(if equal { Ending::Done } else { Ending::NotInOrder })
 }
 

@@ -208,7 +208,7 @@ impl Worker {
             }
         }
         let run = ledger.history_of(&job.run).await?;
-        let attempts = ledger.attempts_of(&[job.run.as_str()]).await?;
+        let attempts = ledger.attempts_of(&job.run).await?;
         let last = attempts.iter().rfind(|attempt| attempt.stage == job.stage.name());
         let found = flow::found(last.map(|attempt| attempt.status.as_str()));
         if found == Found::Succeeded {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flow::{self, Next, Try};
 use super::queued::Worker;
 use super::run::{holder, interrupted, ledger, take};
-use crate::adapters::ledger::{Attempt, Ledger, Origin, RunRow, Status};
+use crate::adapters::ledger::{AttemptLine, Ledger, Origin, RunRow, Status};
 use crate::adapters::queue::{Job, JobStatus, QueuedJob};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -93,8 +93,8 @@ pub(super) async fn goes_on(worker: &Worker, open: &RunRow, ledger: &Ledger) -> 
 }
 
 /// The stage of a run that was opened last, in its last attempt; none before its first.
-async fn last_attempt(ledger: &Ledger, run: &RunId) -> Result<Option<(Stage, Attempt)>> {
-    let last = ledger.attempts_of(&[run.as_str()]).await?.pop();
+async fn last_attempt(ledger: &Ledger, run: &RunId) -> Result<Option<(Stage, AttemptLine)>> {
+    let last = ledger.attempts_of(run).await?.pop();
     Ok(last.and_then(|last| Some((last.stage.parse().ok()?, last))))
 }
 
@@ -110,7 +110,7 @@ fn is_command(open: &RunRow) -> bool {
 }
 
 /// How a stage ended, from what the ledger kept of it.
-fn end_of(last: &Attempt) -> Result<()> {
+fn end_of(last: &AttemptLine) -> Result<()> {
     match last.status.as_str() {
         "succeeded" => Ok(()),
         "failed" => {

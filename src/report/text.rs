@@ -75,20 +75,13 @@ fn of_run(run: &Summary, language: Language) -> String {
             let _ = writeln!(text, "\t{} : {}", printable(&item.name), duration(item.duration));
         }
     }
+    let mut line = |what: &str, name: &str, part, failed| {
+        let _ = writeln!(text, "{what} {} : {}", printable(name), taken(part, failed, language));
+    };
     for stage in &run.stages {
-        let _ = writeln!(
-            text,
-            "STAGE {} : {}",
-            printable(&stage.stage),
-            taken(stage.part, stage.failed, language)
-        );
+        line("STAGE", &stage.stage, stage.part, stage.failed);
         for step in &stage.steps {
-            let _ = writeln!(
-                text,
-                "\tSTEP {} : {}",
-                printable(&step.step),
-                taken(step.part, step.failed, language)
-            );
+            line("\tSTEP", &step.step, step.part, step.failed);
         }
     }
     text.push_str(&unfinished(run, language));

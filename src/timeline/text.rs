@@ -1,7 +1,8 @@
 //! Text that may be put into a page: names of tables are whatever somebody once called them.
 
-/// Text for the inside of an element or of a quoted attribute. Control characters, and those that turn the direction of what
-/// follows them, are shown as a replacement character.
+use crate::format::is_hidden;
+
+/// Text for the inside of an element or of a quoted attribute. What nobody would see is shown as a replacement character.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -12,15 +13,11 @@ pub fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            _ if letter.is_control() || turns_direction(letter) => safe.push(char::REPLACEMENT_CHARACTER),
+            _ if is_hidden(letter) => safe.push(char::REPLACEMENT_CHARACTER),
             _ => safe.push(letter),
         }
     }
     safe
-}
-
-fn turns_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first letters of a text that is too long, and a sign that there are more.
@@ -33,7 +30,10 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{at, item, timeline};
+    use super::super::{Band, Timeline, svg};
     use super::*;
+    use crate::format;
 
     #[test]
     fn no_markup_and_no_turned_direction_gets_through() {
@@ -42,6 +42,20 @@ mod tests {
             "&lt;b onload=&#39;x&#39;&gt;&quot;&amp;\u{fffd}\u{fffd}"
         );
         assert_eq!(escaped("élèves-答え"), "élèves-答え");
+    }
+
+    #[test]
+    fn no_hidden_letter_gets_into_a_page_or_its_picture() {
+        let name = format!("a{}b", format::hidden_letters());
+        assert!(!escaped(&name).contains(is_hidden));
+        // In pieces: the picture shows the beginning of a long name.
+        for part in name.chars().collect::<Vec<_>>().chunks(20).map(String::from_iter) {
+            let mut item = item(0, 9);
+            (item.label, item.lane, item.detail) = (part.clone(), Some(part.clone()), part.clone());
+            let band = Band { label: part, start: at(0), end: None, failed: true };
+            let picture = Timeline { bands: vec![band], ..timeline(vec![item]) };
+            assert!(!svg(&picture).contains(is_hidden));
+        }
     }
 
     #[test]

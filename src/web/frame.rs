@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::House;
 use super::door::Role;
-use crate::error::{Error, ErrorKind};
+use super::shown;
+use crate::error::{Error, ErrorKind, Result};
 use crate::timeline;
 
 /// How often a page is asked for again while a run is at work, in seconds.
@@ -62,6 +63,19 @@ pub(super) fn page(template: &impl Template, status: StatusCode) -> HttpResponse
             tracing::error!(error.message = %error, "a page cannot be written");
             HttpResponse::InternalServerError().finish()
         }
+    }
+}
+
+/// Answers with a page, or with what went wrong; `here` is the page of the menu that it belongs to.
+pub(super) fn answer(
+    house: &House,
+    role: Role,
+    here: &'static str,
+    template: &Result<impl Template>,
+) -> HttpResponse {
+    match template {
+        Ok(template) => page(template, StatusCode::OK),
+        Err(error) => failed(house, role, here, error),
     }
 }
 
@@ -134,7 +148,8 @@ impl Trouble {
     }
 
     pub(super) fn page(self, frame: Frame, status: StatusCode) -> HttpResponse {
-        page(&TroublePage { frame, sentence: self.sentence, hint: self.hint }, status)
+        let (sentence, hint) = (shown::text(&self.sentence), self.hint.as_deref().map(shown::text));
+        page(&TroublePage { frame, sentence, hint }, status)
     }
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::adapters::ledger::LedgerReader;
 use crate::config::Config;
 use crate::jobs::overview::{Measures, WarehouseMeasures, measures};
 
@@ -24,8 +25,8 @@ type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 /// Answers a scrape. Whoever mounts it has looked at the token.
-pub(super) async fn metrics(config: &Config) -> HttpResponse {
-    match text(&measures(config).await) {
+pub(super) async fn metrics(config: &Config, ledger: &LedgerReader) -> HttpResponse {
+    match text(&measures(config, ledger).await) {
         Ok(text) => HttpResponse::Ok().content_type(FORM).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }

@@ -14,6 +14,8 @@ mod shown;
 
 mod metrics;
 
+use std::sync::Arc;
+
 use actix_web::body::BoxBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
@@ -22,7 +24,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, route, web};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::ledger::dashboard::LedgerReader;
+use crate::adapters::ledger::LedgerReader;
 use crate::adapters::postgres::Database;
 use crate::config::{Access, Config};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +39,7 @@ const MOST_CONNECTIONS: usize = 512;
 pub struct House {
     config: Config,
     door: door::Door,
-    ledger: LedgerReader,
+    ledger: Arc<LedgerReader>,
     lookout: now::Lookout,
     readiness: readiness::Readiness,
     style: frame::Style,
@@ -50,11 +52,12 @@ impl House {
     /// The warehouse's URL has parameters that the driver does not understand.
     pub fn new(config: Config, access: Access) -> Result<Self> {
         let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+        let ledger = Arc::new(LedgerReader::new(warehouse, "nightferry web"));
         Ok(Self {
-            lookout: now::Lookout::new(&config)?,
+            lookout: now::Lookout::new(&config, ledger.clone()),
             config,
             door: door::Door::new(access),
-            ledger: LedgerReader::new(warehouse),
+            ledger,
             readiness: readiness::Readiness::default(),
             style: frame::Style::new(),
         })

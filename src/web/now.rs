@@ -8,14 +8,15 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::shown;
+use crate::adapters::ledger::LedgerReader;
 use crate::config::Config;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::jobs::overview::{Eta, Overlook, Overview, RunNow, StageNow, UnderWay};
 
 /// How long a look serves.
 const KEPT: Duration = Duration::from_secs(2);
 
-/// Looks at what is at work, on one session.
+/// Looks at what is at work.
 #[derive(Debug)]
 pub(super) struct Lookout(Mutex<(Overlook, Option<Seen>)>);
 
@@ -23,8 +24,8 @@ pub(super) struct Lookout(Mutex<(Overlook, Option<Seen>)>);
 type Seen = (Instant, Arc<Overview>);
 
 impl Lookout {
-    pub(super) fn new(config: &Config) -> Result<Self> {
-        Ok(Self(Mutex::new((Overlook::new(config)?.without_queue(), None))))
+    pub(super) fn new(config: &Config, ledger: Arc<LedgerReader>) -> Self {
+        Self(Mutex::new((Overlook::of(config, ledger).without_queue(), None)))
     }
 
     /// How things stand.
@@ -35,12 +36,7 @@ impl Lookout {
         {
             return Ok(overview.clone());
         }
-        let looked = match kept.0.look().await {
-            // The session that it had, which the warehouse has closed meanwhile; the next look has another one.
-            Err(error) if error.kind() == ErrorKind::Connection => kept.0.look().await?,
-            looked => looked?,
-        };
-        let overview = Arc::new(looked);
+        let overview = Arc::new(kept.0.look().await?);
         kept.1 = Some((Instant::now(), overview.clone()));
         Ok(overview)
     }

@@ -8,15 +8,11 @@ use chrono_tz::Tz;
 
 use crate::format;
 
-/// A name or a sentence without characters that nobody sees or that turn the text around them (UAX #9): they are spelled out.
+/// A name or a sentence; characters that nobody would see are spelled out.
 pub(super) fn text(raw: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut shown = String::with_capacity(raw.len());
     for c in raw.chars() {
-        if is_hidden(c) {
+        if format::is_hidden(c) {
             let _ = write!(shown, "{}", c.escape_unicode());
         } else {
             shown.push(c);
@@ -125,6 +121,14 @@ mod tests {
     fn what_nobody_sees_is_spelled_out() {
         assert_eq!(text("a\u{202e}gnp.exe\n"), "a\\u{202e}gnp.exe\\u{a}");
         assert_eq!(text("élèves שלום 日本 <b>"), "élèves שלום 日本 <b>", "letters stay as they are");
+    }
+
+    #[test]
+    fn no_hidden_letter_gets_into_a_page() {
+        let hidden = format::hidden_letters();
+        let shown = text(&hidden);
+        assert!(!shown.contains(format::is_hidden));
+        assert_eq!(shown.matches("\\u{").count(), hidden.chars().count(), "each is spelled out");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What the ledger tells afterwards: what was built and where, and the views for analysts.
 
+use std::time::Duration;
+
+use nightferry::adapters::ledger::{Ledger, LedgerReader};
 use nightferry::ids::Stage;
 use nightferry::outcome::StageOutcome;
 use sqlx::{Executor, Row};
 
-use crate::support::TestNight;
+use crate::support::{Gate, TestNight, until};
 
 const SETTINGS: [(&str, &str); 3] =
     [("BACKUP_MODE", r#"{"answers":"incremental"}"#), ("PUBLISH_MODE", "swap"), ("PG_RESTORE_JOBS", "2")];
@@ -228,5 +231,57 @@ async fn the_page_of_the_views_names_their_columns_and_its_queries_run() {
     assert_eq!(queries.len(), 4);
     for query in queries.iter().filter(|query| query.starts_with("select")) {
         night.warehouse.rows(query.trim().trim_end_matches(';')).await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_was_given_up_is_heard_by_nobody_and_the_next_one_is_answered() {
+    let night = TestNight::new().await;
+    Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
+    let reader = LedgerReader::new(night.warehouse.seen_by_the_product(), "nightferry test");
+    let sessions = async || {
+        let pids = "select pid from pg_stat_activity
+            where datname = current_database() and application_name = 'nightferry test' order by pid";
+        night.warehouse.rows(pids).await
+    };
+    let is_asked = || reader.read(async |ledger| ledger.stage_measures().await);
+    is_asked().await.unwrap();
+    let first = sessions().await;
+    is_asked().await.unwrap();
+    assert_eq!((first.len(), &sessions().await), (1, &first), "a session is kept for the next question");
+
+    let closing = "begin; lock table nightferry.stages in access exclusive mode";
+    let mut gate = Gate::of(&night.warehouse, closing, "the stages").await;
+    let (one, other) = (is_asked(), is_asked());
+    let both = futures::future::join(one, other);
+    tokio::select! {
+        answers = both => panic!("{answers:?}"),
+        () = gate.reached() => {}
+    }
+    until("the server to notice", async || sessions().await.is_empty().then_some(())).await;
+    drop(gate);
+    assert!(is_asked().await.unwrap().is_empty());
+    assert_ne!(sessions().await, first);
+}
+
+#[tokio::test]
+async fn that_its_sessions_are_busy_does_not_mean_that_the_warehouse_is_away() {
+    let night = TestNight::new().await;
+    Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
+    let reader = LedgerReader::new(night.warehouse.seen_by_the_product(), "nightferry test");
+    let forever = || reader.ask(async |_| std::future::pending::<nightferry::error::Result<()>>().await);
+    let busy = futures::future::join(forever(), forever());
+    tokio::pin!(busy);
+    // Polled once, it has both.
+    assert!(futures::poll!(&mut busy).is_pending());
+    tokio::select! {
+        answers = &mut busy => panic!("{answers:?}"),
+        looked = reader.look() => looked.unwrap(),
+    }
+    let third = reader.read(async |ledger| ledger.stage_measures().await);
+    let third = tokio::time::timeout(Duration::from_secs(1), third);
+    tokio::select! {
+        answers = &mut busy => panic!("{answers:?}"),
+        waited = third => assert!(waited.is_err(), "a third question waits for its turn"),
     }
 }

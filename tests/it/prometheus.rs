@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::web::{READER, WebProcess};
 use crate::support::{TestNight, WorkerProcess, until};
-
-const TOKEN: &str = "scr4pe-me-with-this-t0ken";
 
 fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
@@ -23,8 +23,7 @@ async fn with_history() -> (TestNight, Vec<(&'static str, String)>) {
         .source_sql("create table t (id int primary key); insert into t select generate_series(1, 100)")
         .await;
     let queue = night.path("queue.sqlite").to_str().unwrap().to_owned();
-    let settings =
-        vec![("QUEUE_FILE", queue), ("WEB_TOKEN", TOKEN.to_owned()), ("LOG_FORMAT", "json".to_owned())];
+    let settings = vec![("QUEUE_FILE", queue), ("LOG_FORMAT", "json".to_owned())];
     for (arguments, tools, code) in [
         (["run", "night"], None, 0),
         (["run", "full-replication"], Some(("PG_BIN_DIR", "/nowhere")), 1),
@@ -47,20 +46,6 @@ fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'static str, &'
     settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-async fn web(night: &TestNight, settings: &[(&'static str, String)]) -> (WorkerProcess, u64) {
-    let mut extra = borrowed(settings);
-    extra.push(("PORT", "0"));
-    let process = WorkerProcess::start(&night.command(&["web"], &extra), night.path("web.log"));
-    let port = until("the web process to listen", async || {
-        let started = |line: &Value| line["msg"] == "web.started";
-        let lines = process.log();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.into_iter().find(started)?["port"].as_u64()
-    })
-    .await;
-    (process, port)
-}
-
 /// A Prometheus that scrapes each second: with the token, and as a stranger without.
 struct Prometheus {
     _process: WorkerProcess,
@@ -68,7 +53,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start(night: &TestNight, web: u64) -> Self {
+    fn start(night: &TestNight, web: u16) -> Self {
         // Free a moment ago; nobody else on this machine asks for ports of its own so quickly.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let configuration = format!(
@@ -76,7 +61,7 @@ impl Prometheus {
 rule_files: ['{}']
 scrape_configs:
   - job_name: nightferry
-    authorization: {{credentials: {TOKEN}}}
+    authorization: {{credentials: {READER}}}
     static_configs: [{{targets: ['127.0.0.1:{web}']}}]
   - job_name: stranger
     authorization: {{credentials: a-token-of-another-one}}
@@ -137,8 +122,8 @@ fn expressions() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_scrapes_it_and_the_dashboard_and_the_alarms_have_what_they_need() {
     let (night, settings) = with_history().await;
-    let (_web, port) = web(&night, &settings).await;
-    let prometheus = Prometheus::start(&night, port);
+    let web = WebProcess::of(&night, &borrowed(&settings)).await;
+    let prometheus = Prometheus::start(&night, web.port);
     assert!((prometheus.value("up{job=\"nightferry\"}").await - 1.0).abs() < f64::EPSILON);
     assert!(
         prometheus.value("up{job=\"stranger\"}").await.abs() < f64::EPSILON,
@@ -163,10 +148,15 @@ async fn prometheus_scrapes_it_and_the_dashboard_and_the_alarms_have_what_they_n
         assert!((prometheus.value(expression).await - expected).abs() < f64::EPSILON, "{expression}");
     }
 
+    // Once more: they may have been evaluated before the first scrape.
+    let scraped = Utc::now();
     let rules = until("the rules to be evaluated", async || {
         let answer = prometheus.ask("/api/v1/rules", &[]).await?;
         let rules = answer["data"]["groups"][0]["rules"].as_array()?.clone();
-        rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)
+        let is_done = |rule: &Value| {
+            rule["lastEvaluation"].as_str()?.parse().ok().filter(|at: &DateTime<Utc>| *at > scraped)
+        };
+        rules.iter().all(|rule| is_done(rule).is_some()).then_some(rules)
     })
     .await;
     for rule in &rules {

@@ -205,7 +205,7 @@ async fn an_older_ledger_is_answered_with_one_sentence() {
         .await;
     for command in ["status", "history"] {
         let told = ask(&night, &[command], &[]).await;
-        assert!(told.starts_with("The ledger was written by an older nightferry"), "{told}");
+        assert!(told.starts_with("The ledger was written by an older version of nightferry"), "{told}");
     }
     assert_eq!(status(&night).await["ledger"], "older");
 }

@@ -30,6 +30,13 @@ async fn with_ledger() -> TestNight {
     night
 }
 
+/// A proxy in front of its warehouse, and the warehouse's URL through it.
+async fn through_a_proxy(night: &TestNight) -> (Proxy, String) {
+    let proxy = Proxy::before(night.warehouse.port()).await;
+    let url = night.warehouse.url_at(proxy.port());
+    (proxy, url)
+}
+
 /// A night with four hundred before it.
 async fn with_big_ledger() -> TestNight {
     let night = with_ledger().await;
@@ -501,8 +508,7 @@ async fn what_each_try_left_out_is_listed_once() {
 #[tokio::test]
 async fn a_warehouse_that_is_away_is_one_sentence_and_comes_back() {
     let night = with_ledger().await;
-    let proxy = Proxy::before(night.warehouse.port()).await;
-    let url = night.warehouse.url_at(proxy.port());
+    let (proxy, url) = through_a_proxy(&night).await;
     let web = WebProcess::of(&night, &[("TARGET_DATABASE_URL", &url)]).await;
     let ready = web.ask("GET", "/ready", &[]).await;
     assert_eq!(
@@ -540,8 +546,7 @@ async fn a_warehouse_that_is_away_is_one_sentence_and_comes_back() {
 #[tokio::test]
 async fn a_warehouse_that_is_silent_hides_neither_the_queues_nor_the_measures() {
     let night = with_ledger().await;
-    let proxy = Proxy::before(night.warehouse.port()).await;
-    let url = night.warehouse.url_at(proxy.port());
+    let (proxy, url) = through_a_proxy(&night).await;
     let file = night.path("queue.sqlite");
     let extra = [("QUEUE_FILE", file.to_str().unwrap()), ("TARGET_DATABASE_URL", &url)];
     let queues = Queues::open(&night.config(&extra).queue).await.unwrap();
@@ -558,6 +563,26 @@ async fn a_warehouse_that_is_silent_hides_neither_the_queues_nor_the_measures() 
     let measures = web.get("/metrics", READER).await.body;
     assert!(measures.contains("nightferry_up{component=\"warehouse\"} 0.0"), "{measures}");
     assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn all_that_it_asks_the_warehouse_it_asks_on_two_sessions() {
+    let night = with_ledger().await;
+    let (proxy, url) = through_a_proxy(&night).await;
+    let web = WebProcess::of(&night, &[("TARGET_DATABASE_URL", &url)]).await;
+    let paths = ["/nights", "/tables", "/indexes", "/metrics", "/ready", "/metrics"];
+    for path in paths {
+        assert_eq!(web.get(path, READER).await.status, 200, "{path}");
+    }
+    assert_eq!(proxy.accepted(), 1, "one after the other, they are asked on the same one");
+    let paths = ["/nights", "/tables", "/indexes", "/metrics"].repeat(3);
+    for answer in futures::future::join_all(paths.into_iter().map(|path| web.get(path, READER))).await {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert!(proxy.accepted() <= 2, "at once, on no more than two: {}", proxy.accepted());
+    let names = "select distinct application_name from pg_stat_activity
+        where datname = current_database() and application_name like 'nightferry %'";
+    assert_eq!(night.warehouse.rows(names).await, ["nightferry web"]);
 }
 
 #[tokio::test]

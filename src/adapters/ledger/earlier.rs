@@ -1,7 +1,7 @@
 //! What the ledger tells of earlier nights, for those who want to know how long this one will take.
 
-use super::overview::{AttemptLine, LedgerView};
-use crate::adapters::postgres::failed;
+use super::history::AttemptLine;
+use super::reader::LedgerView;
 use crate::error::Result;
 
 /// An attempt of an earlier night that ended well, one of the last few of its stage.
@@ -52,7 +52,7 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn done_nights(&mut self, run: &str, of_each: i64) -> Result<Vec<DoneNight>> {
         type Row = (String, String, i32, i64, i64, i64, i64, Option<String>, Option<i64>);
-        let rows: Vec<Row> = sqlx::query_as(
+        let query = sqlx::query_as(
             "with done as (
                 select *, row_number() over (partition by stage order by started_at desc) as place
                 from nightferry.stages where status = 'succeeded' and run_id <> $1)
@@ -63,10 +63,8 @@ impl LedgerView {
              where place <= $2 order by stage, place, step_id",
         )
         .bind(run)
-        .bind(of_each)
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot read the earlier nights of the ledger", error))?;
+        .bind(of_each);
+        let rows: Vec<Row> = self.all("cannot read the earlier nights of the ledger", query).await?;
         let mut nights: Vec<DoneNight> = Vec::new();
         for (run_id, stage, attempt, duration_ms, tables, rows, bytes, step, step_ms) in rows {
             let step = step.zip(step_ms);
@@ -92,16 +90,14 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn work(&mut self, earlier: &DoneNight, of: &AttemptLine, step: &str) -> Result<Work> {
-        sqlx::query_as(include_str!("../../../sql/catalog/work_of_step.sql"))
+        let query = sqlx::query_as(include_str!("../../../sql/catalog/work_of_step.sql"))
             .bind(&earlier.run_id)
             .bind(&earlier.stage)
             .bind(earlier.attempt)
             .bind(step)
             .bind(&of.run_id)
-            .bind(of.attempt)
-            .fetch_one(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot read what the step did in earlier nights", error))
+            .bind(of.attempt);
+        self.one("cannot read what the step did in earlier nights", query).await
     }
 
     /// What an earlier night tells of these tables and what is built on them (schema, table, and index or constraint, empty for the
@@ -117,15 +113,13 @@ impl LedgerView {
         let of = |part: fn(&(String, String, String)) -> &String| -> Vec<&str> {
             names.iter().map(|name| part(name).as_str()).collect()
         };
-        sqlx::query_as(include_str!("../../../sql/catalog/expected_work.sql"))
+        let query = sqlx::query_as(include_str!("../../../sql/catalog/expected_work.sql"))
             .bind(&earlier.run_id)
             .bind(&earlier.stage)
             .bind(earlier.attempt)
             .bind(of(|name| &name.0))
             .bind(of(|name| &name.1))
-            .bind(of(|name| &name.2))
-            .fetch_all(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot read what tables took in earlier nights", error))
+            .bind(of(|name| &name.2));
+        self.all("cannot read what tables took in earlier nights", query).await
     }
 }

@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::overview::LedgerView;
-use crate::adapters::postgres::failed;
+use super::reader::LedgerView;
 use crate::error::Result;
 
 /// The last attempt of a stage that ended well.
@@ -62,14 +61,12 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn stage_measures(&mut self) -> Result<Vec<StageMeasure>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select distinct on (stage) stage, extract(epoch from ended_at - started_at)::float8 as seconds,
                     tables_written as tables, rows_written as rows, bytes_written as bytes
              from nightferry.stages where status = 'succeeded' order by stage, ended_at desc",
-        )
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot measure the stages in the ledger", error))
+        );
+        self.all("cannot measure the stages in the ledger", query).await
     }
 
     /// Its steps.
@@ -77,7 +74,7 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn step_measures(&mut self) -> Result<Vec<StepMeasure>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select stage, step, extract(epoch from sum(steps.ended_at - steps.started_at))::float8 as seconds
              from (
                 select distinct on (stage) run_id, stage, attempt
@@ -85,10 +82,8 @@ impl LedgerView {
              ) as last
              join nightferry.steps using (run_id, stage, attempt)
              where steps.ended_at is not null group by stage, step order by stage, min(step_id)",
-        )
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot measure the steps in the ledger", error))
+        );
+        self.all("cannot measure the steps in the ledger", query).await
     }
 
     /// How often each stage failed, by the kind of the error, since there is a ledger.
@@ -96,13 +91,11 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn failure_measures(&mut self) -> Result<Vec<FailureMeasure>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select stage, coalesce(error_kind, 'interrupted') as kind, count(*) as number
              from nightferry.stages where status in ('failed', 'interrupted') group by 1, 2 order by 1, 2",
-        )
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot count the failures in the ledger", error))
+        );
+        self.all("cannot count the failures in the ledger", query).await
     }
 
     /// The nights as a whole: runs of the scheduled chain or of `run night`, not of one stage alone.
@@ -110,9 +103,7 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn night_measure(&mut self) -> Result<NightMeasure> {
-        sqlx::query_as(include_str!("../../../sql/catalog/night_measure.sql"))
-            .fetch_one(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot measure the nights in the ledger", error))
+        let query = sqlx::query_as(include_str!("../../../sql/catalog/night_measure.sql"));
+        self.one("cannot measure the nights in the ledger", query).await
     }
 }

@@ -1,77 +1,14 @@
-//! What the ledger says to those who watch: what runs, how earlier nights went. It only reads, each question in few rows, and none
-//! may take long: a look must not be felt by the night that it looks at.
+//! What the ledger says to those who watch: what runs, how earlier nights went. Each question is answered in few rows.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::history::{RUN, RunLine};
-use super::store::MIGRATOR;
+use super::history::AttemptLine;
+use super::reader::LedgerView;
 use crate::adapters::postgres::activity::{Activity, Holder, activity, lock_holders};
-use crate::adapters::postgres::{Database, Session, failed};
 use crate::error::Result;
-
-/// A question that takes longer is given up.
-const SETTINGS: &str = "set statement_timeout = '5s'; set default_transaction_read_only = on";
-
-/// Whether there is a ledger that this version can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LedgerState {
-    /// It can be read.
-    Ready,
-    /// No night was here yet.
-    Missing,
-    /// An older version made it, and no night of this one was here yet.
-    Older,
-}
-
-impl LedgerState {
-    /// What there is to say of a ledger that cannot be read.
-    #[must_use]
-    pub fn sentence(self) -> Option<&'static str> {
-        match self {
-            Self::Ready => None,
-            Self::Missing => Some(
-                "The warehouse has no ledger yet: no night was here. `nightferry check` says what is missing.",
-            ),
-            Self::Older => Some(
-                "The ledger was written by an older nightferry; the next night, or `nightferry adopt`, brings it to this version.",
-            ),
-        }
-    }
-}
-
-/// One attempt of a stage, with what it has written so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct AttemptLine {
-    /// The run.
-    #[serde(skip)]
-    pub run_id: String,
-    /// The stage's name.
-    pub stage: String,
-    /// Which attempt.
-    pub attempt: i32,
-    /// `running`, `succeeded`, `failed`, `interrupted`.
-    pub status: String,
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// How many tables it wrote.
-    pub tables: i64,
-    /// Their rows.
-    pub rows: i64,
-    /// Their bytes.
-    pub bytes: i64,
-    /// The error's kind.
-    pub error_kind: Option<String>,
-    /// The sentence.
-    pub error: Option<String>,
-    /// What to do.
-    pub hint: Option<String>,
-}
 
 /// A step of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
@@ -103,36 +40,7 @@ pub struct LastSuccess {
     pub ended_at: DateTime<Utc>,
 }
 
-/// The ledger and the warehouse around it, on one session that can only read.
-#[derive(Debug)]
-pub struct LedgerView {
-    pub(super) session: Session,
-    state: LedgerState,
-}
-
 impl LedgerView {
-    /// Opens a session, and looks what ledger there is.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn open(database: &Database) -> Result<Self> {
-        let mut session = database.clone().named("nightferry status").connect().await?;
-        session.set(SETTINGS).await?;
-        let state = state(&mut session).await?;
-        Ok(Self { session, state })
-    }
-
-    /// Whether the ledger can be read; asked anew where it could not.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn state(&mut self) -> Result<LedgerState> {
-        if self.state != LedgerState::Ready {
-            self.state = state(&mut self.session).await?;
-        }
-        Ok(self.state)
-    }
-
     /// What nightferry's sessions are doing.
     ///
     /// # Errors
@@ -149,88 +57,19 @@ impl LedgerView {
         lock_holders(&mut self.session).await
     }
 
-    /// The runs that are open, the last night and the last run, the youngest first.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn open_or_last(&mut self) -> Result<Vec<RunLine>> {
-        let sql = format!(
-            "{RUN} where status = 'running'
-                or run_id = (select run_id from nightferry.runs order by started_at desc limit 1)
-                or run_id = (select run_id from nightferry.runs where strpos(run_id, '-') = 0 order by started_at desc limit 1)
-             order by started_at desc, run_id"
-        );
-        self.runs(sqlx::query_as(sqlx::AssertSqlSafe(sql))).await
-    }
-
-    /// The last runs, the youngest first.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn last_runs(&mut self, limit: u32) -> Result<Vec<RunLine>> {
-        let sql = format!("{RUN} order by started_at desc limit $1");
-        self.runs(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(i64::from(limit))).await
-    }
-
-    /// The run of this name.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn run(&mut self, run: &str) -> Result<Option<RunLine>> {
-        let sql = format!("{RUN} where run_id = $1");
-        let found = self.runs(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run.to_owned())).await?;
-        Ok(found.into_iter().next())
-    }
-
-    async fn runs(
-        &mut self,
-        query: sqlx::query::QueryAs<'_, sqlx::Postgres, RunLine, sqlx::postgres::PgArguments>,
-    ) -> Result<Vec<RunLine>> {
-        query
-            .fetch_all(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot read the runs of the ledger", error))
-    }
-
-    /// Every attempt of every stage of these runs, in order of their start. What an open one has written is counted: its total is only known at its end.
-    ///
-    /// # Errors
-    /// The warehouse cannot be reached.
-    pub async fn attempts(&mut self, runs: &[&str]) -> Result<Vec<AttemptLine>> {
-        sqlx::query_as(
-            // The condition inside, so that nothing is counted where the total is known.
-            "select run_id, stage, attempt, status, started_at, ended_at, error_kind, error, hint,
-                    tables_written + so_far.tables as tables, rows_written + so_far.rows as rows, bytes_written + so_far.bytes as bytes
-             from nightferry.stages
-             cross join lateral (
-                select count(*) as tables, coalesce(sum(tables.rows_written), 0)::bigint as rows, coalesce(sum(tables.bytes), 0)::bigint as bytes
-                from nightferry.tables
-                where stages.status = 'running'
-                  and (tables.run_id, tables.stage, tables.attempt) = (stages.run_id, stages.stage, stages.attempt)
-             ) as so_far
-             where run_id = any ($1) order by started_at, attempt",
-        )
-        .bind(runs)
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot read the stages of the ledger", error))
-    }
-
     /// The steps of an attempt, in their order.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn steps(&mut self, of: &AttemptLine) -> Result<Vec<StepLine>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select step, status, started_at, ended_at, bytes_done, bytes_total from nightferry.steps
              where run_id = $1 and stage = $2 and attempt = $3 order by step_id",
         )
         .bind(&of.run_id)
         .bind(&of.stage)
-        .bind(of.attempt)
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot read the steps of the ledger", error))
+        .bind(of.attempt);
+        self.all("cannot read the steps of the ledger", query).await
     }
 
     /// The home name of each schema that is stored under another one: `public__next` is `public`.
@@ -238,11 +77,9 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn homes(&mut self) -> Result<BTreeMap<String, String>> {
+        let query = sqlx::query_as("select stored_as, schema_name from nightferry.stored_schemas");
         let rows: Vec<(String, String)> =
-            sqlx::query_as("select stored_as, schema_name from nightferry.stored_schemas")
-                .fetch_all(self.session.raw())
-                .await
-                .map_err(|error| failed("cannot read the stored schemas in the ledger", error))?;
+            self.all("cannot read the stored schemas in the ledger", query).await?;
         Ok(rows.into_iter().collect())
     }
 
@@ -251,32 +88,9 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn last_success(&mut self) -> Result<Vec<LastSuccess>> {
-        sqlx::query_as("select stage, run_id, started_at, ended_at from nightferry.last_success order by started_at, stage")
-            .fetch_all(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot read in the ledger what ended well", error))
+        let query = sqlx::query_as(
+            "select stage, run_id, started_at, ended_at from nightferry.last_success order by started_at, stage",
+        );
+        self.all("cannot read in the ledger what ended well", query).await
     }
-}
-
-/// A ledger is older while a migration of this version has not come to it.
-pub(super) async fn state(session: &mut Session) -> Result<LedgerState> {
-    let doing = |error| failed("cannot look for the ledger", error);
-    let (is_there, has_versions): (bool, bool) = sqlx::query_as(
-        "select to_regclass('nightferry.runs') is not null, to_regclass('nightferry._sqlx_migrations') is not null",
-    )
-    .fetch_one(session.raw())
-    .await
-    .map_err(doing)?;
-    match (is_there, has_versions) {
-        (false, _) => return Ok(LedgerState::Missing),
-        (true, false) => return Ok(LedgerState::Older),
-        (true, true) => {}
-    }
-    let version: Option<i64> =
-        sqlx::query_scalar("select max(version) from nightferry._sqlx_migrations where success")
-            .fetch_one(session.raw())
-            .await
-            .map_err(doing)?;
-    let newest = MIGRATOR.iter().map(|migration| migration.version).max();
-    Ok(if version >= newest { LedgerState::Ready } else { LedgerState::Older })
 }

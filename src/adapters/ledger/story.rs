@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::overview::LedgerView;
-use crate::adapters::postgres::failed;
+use super::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// A table that a run wrote.
@@ -70,15 +69,13 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn slowest_tables(&mut self, run: &str, top: u32) -> Result<Vec<TableLine>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select stage, attempt, schema_name, table_name, treatment, rows_written as rows, bytes, duration_ms from nightferry.tables
              where run_id = $1 order by duration_ms desc, schema_name, table_name limit $2",
         )
         .bind(run)
-        .bind(i64::from(top))
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot read the tables of the run in the ledger", error))
+        .bind(i64::from(top));
+        self.all("cannot read the tables of the run in the ledger", query).await
     }
 
     /// The indexes, constraints and enrichment files of a run that took longest.
@@ -86,27 +83,23 @@ impl LedgerView {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn slowest_objects(&mut self, run: &str, top: u32) -> Result<Vec<ObjectLine>> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "select stage, attempt, kind, schema_name, table_name, object_name, duration_ms from nightferry.objects
              where run_id = $1 order by duration_ms desc, schema_name, table_name, object_name limit $2",
         )
         .bind(run)
-        .bind(i64::from(top))
-        .fetch_all(self.session.raw())
-        .await
-        .map_err(|error| failed("cannot read the indexes of the run in the ledger", error))
+        .bind(i64::from(top));
+        self.all("cannot read the indexes of the run in the ledger", query).await
     }
 
-    /// What the last attempt of each stage of a run left out.
+    /// What the last attempt of each stage of a run left out: all of it, or the first of it.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn left_out(&mut self, run: &str) -> Result<Vec<SkippedLine>> {
-        let sql = format!("select stage, attempt, object, reason from {LEFT_OUT} order by skipped_id");
-        sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(run)
-            .fetch_all(self.session.raw())
-            .await
-            .map_err(|error| failed("cannot read in the ledger what was left out", error))
+    pub async fn left_out(&mut self, run: &str, limit: Option<i64>) -> Result<Vec<SkippedLine>> {
+        let sql =
+            format!("select stage, attempt, object, reason from {LEFT_OUT} order by skipped_id limit $2");
+        let query = composed(sql).bind(run).bind(limit);
+        self.all("cannot read in the ledger what was left out", query).await
     }
 }

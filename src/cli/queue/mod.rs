@@ -3,7 +3,7 @@
 mod arguments;
 mod render;
 
-use super::{Ending, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, log_to_stderr, settings::Settings, tell};
 use crate::config::Config;
 use crate::error::Result;
 use crate::ids::Stage;
@@ -55,12 +55,4 @@ async fn answer(command: &Command, config: &Config) -> Result<()> {
 /// The queues that were named, or all.
 fn stages(several: &Several) -> Vec<Stage> {
     if several.queues.is_empty() { Stage::ALL.to_vec() } else { several.queues.clone() }
-}
-
-fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
-    if json {
-        return say_json(answer);
-    }
-    say(&text(answer));
-    Ok(())
 }

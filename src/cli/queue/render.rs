@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::adapters::ledger::Attempt;
+use crate::adapters::ledger::AttemptLine;
 use crate::cli::format;
 use crate::jobs::operator::{Counts, JobView, Shown};
 
@@ -68,7 +68,7 @@ pub(super) fn shown(shown: &Shown) -> String {
     text
 }
 
-fn attempts(attempts: &[Attempt]) -> String {
+fn attempts(attempts: &[AttemptLine]) -> String {
     let rows = attempts.iter().map(|attempt| {
         let took = attempt.ended_at.and_then(|end| (end - attempt.started_at).to_std().ok());
         [
@@ -184,13 +184,16 @@ mod tests {
             error: None,
             hint: None,
         };
-        let attempt = Attempt {
+        let attempt = AttemptLine {
             run_id: "20261120T041000Z".into(),
             stage: "full-replication".into(),
             attempt: 1,
             status: "failed".into(),
             started_at: at(2),
             ended_at: Some(at(75)),
+            tables: 0,
+            rows: 0,
+            bytes: 0,
             error_kind: Some("privilege".into()),
             error: Some("cannot create the schema".into()),
             hint: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Ending, log_to_stderr, say, say_json, settings::Settings};
+use super::{Ending, log_to_stderr, say, settings::Settings, tell};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::overview::{Overlook, Overview};
@@ -46,11 +46,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     if arguments.watch {
         return Watch::new(&config, arguments.json).until_the_end(overlook, overview).await;
     }
-    if arguments.json {
-        say_json(&overview)?;
-    } else {
-        say(&render::overview(&overview, config.queue.timezone));
-    }
+    tell(arguments.json, &overview, |overview| render::overview(overview, config.queue.timezone))?;
     Ok(Ending::Done)
 }
 

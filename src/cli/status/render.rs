@@ -21,13 +21,10 @@ fn clock(time: DateTime<Utc>, zone: Tz) -> String {
 
 pub(super) fn overview(overview: &Overview, zone: Tz) -> String {
     let mut text = String::new();
-    if let Some(sentence) = overview.ledger.sentence() {
-        text.push_str(&format!("{sentence}\n"));
-    }
-    match &overview.run {
-        Some(now) => text.push_str(&run(now, overview, zone)),
-        None if overview.ledger.sentence().is_none() => text.push_str("No run was here yet.\n"),
-        None => {}
+    match (&overview.run, overview.ledger.sentences()) {
+        (Some(now), _) => text.push_str(&run(now, overview, zone)),
+        (None, Some(sentences)) => text.push_str(&format!("{sentences}\n")),
+        (None, None) => text.push_str("No run was here yet.\n"),
     }
     for beside in &overview.beside {
         text.push_str("\nBeside it:\n");

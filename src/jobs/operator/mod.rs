@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use acting::{Changed, Retried, cancel, pause, remove, resume, retry};
 pub(super) use beside::refuse_beside;
 
-use crate::adapters::ledger::{Attempt, Ledger, Origin, RunLine, in_time};
+use crate::adapters::ledger::{AttemptLine, Ledger, LedgerReader, LedgerState, Origin, RunLine, in_time};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::{JobStatus, QueuedJob, Queues};
 use crate::clock;
@@ -156,7 +156,7 @@ pub struct JobView {
 }
 
 impl JobView {
-    fn new(queued: &QueuedJob, is_paused: bool, attempts: &[Attempt]) -> Self {
+    fn new(queued: &QueuedJob, is_paused: bool, attempts: &[AttemptLine]) -> Self {
         let job = &queued.job;
         let state = State::of(queued, is_paused, clock::now());
         // The two are written one after the other with the same sentence.
@@ -195,7 +195,7 @@ pub struct Shown {
     /// Its run, where the ledger has it.
     pub run_history: Option<RunLine>,
     /// What the ledger has of its stage, the tries of other jobs of this run included.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<AttemptLine>,
     /// Why the ledger could not be asked.
     pub ledger_error: Option<String>,
 }
@@ -225,10 +225,22 @@ pub(super) async fn counts(queues: &Queues) -> Result<Vec<Counts>> {
 /// # Errors
 /// The queue cannot be reached.
 pub async fn failed(config: &Config) -> Result<Vec<JobView>> {
+    failed_in(config, &reader(config)?).await
+}
+
+/// The same, for whoever has a reader of the ledger.
+///
+/// # Errors
+/// The queue cannot be reached.
+pub async fn failed_in(config: &Config, ledger: &LedgerReader) -> Result<Vec<JobView>> {
     let mut jobs = all(&Queues::open(&config.queue).await?).await?;
     jobs.retain(|queued| queued.status == JobStatus::Failed);
     let runs: Vec<&str> = jobs.iter().map(|queued| queued.job.run.as_str()).collect();
-    let attempts = attempts_of(config, &runs).await.unwrap_or_default();
+    let mut attempts = Vec::new();
+    if !runs.is_empty() {
+        let asked = ledger.read(async |ledger| ledger.attempts(&runs).await);
+        attempts = in_time(LEDGER_BESIDE, asked).await.unwrap_or_default();
+    }
     let mut views: Vec<JobView> = jobs.iter().map(|queued| JobView::new(queued, false, &attempts)).collect();
     views.sort_by(|left, right| (right.ended_at, &right.id).cmp(&(left.ended_at, &left.id)));
     Ok(views)
@@ -242,12 +254,18 @@ pub async fn show(config: &Config, id: &str) -> Result<Shown> {
     let queues = Queues::open(&config.queue).await?;
     let queued = find(&queues, id).await?;
     let is_paused = queues.is_paused(queued.job.stage).await?;
-    let run = &queued.job.run;
+    let run = queued.job.run.as_str();
     let told = async {
-        let Some(ledger) = ledger(config).await? else { return Ok((None, Vec::new())) };
-        Ok((ledger.history_of(run).await?, ledger.attempts_of(&[run.as_str()]).await?))
+        let reader = reader(config)?;
+        let told = reader.ask(async |ledger| match ledger.state().await? {
+            LedgerState::Missing => Ok((None, Vec::new())),
+            LedgerState::Ready | LedgerState::Older => {
+                Ok((ledger.run(run).await?, ledger.attempts(&[run]).await?))
+            }
+        });
+        told.await
     };
-    let (told, ledger_error) = match in_time(LEDGER_LIMIT, told).await {
+    let (told, ledger_error) = match told.await {
         Ok(told) => (told, None),
         Err(error) => ((None, Vec::new()), Some(error.to_string())),
     };
@@ -257,17 +275,10 @@ pub async fn show(config: &Config, id: &str) -> Result<Shown> {
     Ok(Shown { job, run_history, attempts, ledger_error })
 }
 
-async fn attempts_of(config: &Config, runs: &[&str]) -> Result<Vec<Attempt>> {
-    if runs.is_empty() {
-        return Ok(Vec::new());
-    }
-    in_time(LEDGER_BESIDE, async {
-        match ledger(config).await? {
-            Some(ledger) => ledger.attempts_of(runs).await,
-            None => Ok(Vec::new()),
-        }
-    })
-    .await
+/// Reads the ledger, where nothing is told to it.
+fn reader(config: &Config) -> Result<LedgerReader> {
+    let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+    Ok(LedgerReader::new(warehouse, "nightferry queue"))
 }
 
 /// The ledger, where there is one.

@@ -1,6 +1,7 @@
 //! Asks the warehouse and the queues, and puts the answers together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::{
     AttemptLine, Eta, History, HistoryRun, Holder, LedgerState, NextTime, Overview, QueueNow, RunLine,
     RunNow, StageNow, UnderWay,
 };
-use crate::adapters::ledger::{DoneNight, LedgerView, Origin, in_time};
+use crate::adapters::ledger::{DoneNight, LedgerReader, LedgerView, Origin};
 use crate::adapters::postgres::Database;
 use crate::adapters::queue::Queues;
 use crate::clock;
@@ -21,7 +22,6 @@ use crate::ids::{RunId, Stage};
 use crate::jobs::{next_tick, operator};
 
 /// What does not answer for so long is away.
-const WAREHOUSE_LIMIT: Duration = Duration::from_secs(10);
 const QUEUE_LIMIT: Duration = Duration::from_secs(3);
 /// Who looks each second asks the queues less often: they give all of their jobs each time.
 const QUEUE_EVERY: Duration = Duration::from_secs(10);
@@ -34,12 +34,11 @@ pub async fn now(config: &Config) -> Result<Overview> {
     Overlook::new(config)?.look().await
 }
 
-/// Looks again and again, on one session.
+/// Looks again and again.
 #[derive(Debug)]
 pub struct Overlook {
     config: Config,
-    database: Database,
-    view: Option<LedgerView>,
+    pub(super) ledger: Arc<LedgerReader>,
     asks_queue: bool,
     /// What the queues said last, and when.
     queue: Option<(Instant, QueueNow)>,
@@ -51,8 +50,14 @@ impl Overlook {
     /// # Errors
     /// The warehouse's URL cannot be understood.
     pub fn new(config: &Config) -> Result<Self> {
-        let database = Database::new(&config.databases.warehouse, "warehouse")?;
-        Ok(Self { config: config.clone(), database, view: None, asks_queue: true, queue: None })
+        let warehouse = Database::new(&config.databases.warehouse, "warehouse")?;
+        Ok(Self::of(config, Arc::new(LedgerReader::new(warehouse, "nightferry status"))))
+    }
+
+    /// One that asks where others ask, too.
+    #[must_use]
+    pub fn of(config: &Config, ledger: Arc<LedgerReader>) -> Self {
+        Self { config: config.clone(), ledger, asks_queue: true, queue: None }
     }
 
     /// The same, that leaves the queues alone.
@@ -79,7 +84,8 @@ impl Overlook {
             }
         };
         let schedule = schedule(&self.config, at);
-        let (warehouse, known) = futures::future::join(self.warehouse(at), asking).await;
+        let warehouse = self.ledger.ask(async |view| Look { view, at }.overview().await);
+        let (warehouse, known) = futures::future::join(warehouse, asking).await;
         self.queue = known;
         let queue = self.queue.as_ref().map(|(_, queue)| queue.clone()).unwrap_or_default();
         Ok(Overview { queue, schedule, ..warehouse? })
@@ -89,54 +95,33 @@ impl Overlook {
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn history(&mut self, limit: u32) -> Result<History> {
-        self.asking(async |view| {
-            let ledger = view.state().await?;
-            if ledger != LedgerState::Ready {
-                return Ok(History { ledger, runs: Vec::new() });
-            }
-            let runs = view.last_runs(limit).await?;
-            let names: Vec<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
-            let attempts = view.attempts(&names).await?;
-            let runs = runs.into_iter().map(|run| HistoryRun::of(run, &attempts)).collect();
-            Ok(History { ledger, runs })
-        })
-        .await
+    pub async fn history(&self, limit: u32) -> Result<History> {
+        self.ledger
+            .ask(async |view| {
+                let ledger = view.state().await?;
+                if ledger != LedgerState::Ready {
+                    return Ok(History { ledger, runs: Vec::new() });
+                }
+                let runs = view.last_runs(limit).await?;
+                let names: Vec<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
+                let attempts = view.attempts(&names).await?;
+                let runs = runs.into_iter().map(|run| HistoryRun::of(run, &attempts)).collect();
+                Ok(History { ledger, runs })
+            })
+            .await
     }
 
     /// The run of this name.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
-    pub async fn run(&mut self, run: &str) -> Result<Option<RunLine>> {
-        self.asking(async |view| match view.state().await? {
-            LedgerState::Ready => view.run(run).await,
-            LedgerState::Missing | LedgerState::Older => Ok(None),
-        })
-        .await
-    }
-
-    async fn warehouse(&mut self, at: DateTime<Utc>) -> Result<Overview> {
-        self.asking(async |view| Look { view, at }.overview().await).await
-    }
-
-    /// Asks on the session there is, or on a new one; one that failed is not used again.
-    pub(super) async fn asking<T>(
-        &mut self,
-        question: impl AsyncFnOnce(&mut LedgerView) -> Result<T>,
-    ) -> Result<T> {
-        let (kept, database) = (self.view.take(), &self.database);
-        let asking = async {
-            let mut view = match kept {
-                Some(view) => view,
-                None => LedgerView::open(database).await?,
-            };
-            let answer = question(&mut view).await?;
-            Ok((view, answer))
-        };
-        let (view, answer) = in_time(WAREHOUSE_LIMIT, asking).await?;
-        self.view = Some(view);
-        Ok(answer)
+    pub async fn run(&self, run: &str) -> Result<Option<RunLine>> {
+        self.ledger
+            .ask(async |view| match view.state().await? {
+                LedgerState::Ready => view.run(run).await,
+                LedgerState::Missing | LedgerState::Older => Ok(None),
+            })
+            .await
     }
 }
 

@@ -100,9 +100,10 @@ pub struct StageStory {
 /// There is no such run, or the warehouse cannot be reached.
 pub async fn story(config: &Config, run: &str, top: u32) -> Result<Story> {
     Overlook::new(config)?
-        .asking(async |view| {
-            if let Some(sentence) = view.state().await?.sentence() {
-                return Err(Error::new(ErrorKind::Configuration, sentence));
+        .ledger
+        .ask(async |view| {
+            if let Some(sentences) = view.state().await?.sentences() {
+                return Err(Error::new(ErrorKind::Configuration, sentences));
             }
             let line = view.run(run).await?.ok_or_else(|| {
                 Error::new(ErrorKind::Configuration, format!("there is no run {run:?} in the ledger"))
@@ -118,7 +119,7 @@ pub async fn story(config: &Config, run: &str, top: u32) -> Result<Story> {
                 stages,
                 slowest_tables: view.slowest_tables(run, top).await?,
                 slowest_objects: view.slowest_objects(run, top).await?,
-                left_out: view.left_out(run).await?,
+                left_out: view.left_out(run, None).await?,
             })
         })
         .await

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::gather::{Overlook, queues, schedule};
+use super::gather::{queues, schedule};
 use super::{Holder, LastSuccess, LedgerState, NextTime, QueueNow};
-use crate::adapters::ledger::{FailureMeasure, NightMeasure, StageMeasure, StepMeasure, in_time};
+use crate::adapters::ledger::{
+    FailureMeasure, LedgerReader, NightMeasure, StageMeasure, StepMeasure, in_time,
+};
 use crate::clock;
 use crate::config::Config;
 use crate::error::Result;
@@ -45,18 +47,17 @@ pub struct WarehouseMeasures {
 }
 
 /// How things stand now, in numbers. What is away does not make it fail: that is what it tells.
-pub async fn measures(config: &Config) -> Measures {
+pub async fn measures(config: &Config, ledger: &LedgerReader) -> Measures {
     let at = clock::now();
-    let (warehouse, queue) = futures::future::join(of_warehouse(config), queues(&config.queue)).await;
+    let (warehouse, queue) = futures::future::join(of_warehouse(ledger), queues(&config.queue)).await;
     let warehouse = warehouse
         .inspect_err(|error| tracing::warn!(error.message = %error, "the warehouse cannot be measured"))
         .ok();
     Measures { at, warehouse, queue, schedule: schedule(config, at) }
 }
 
-async fn of_warehouse(config: &Config) -> Result<WarehouseMeasures> {
-    let mut overlook = Overlook::new(config)?;
-    let asking = overlook.asking(async |view| {
+async fn of_warehouse(ledger: &LedgerReader) -> Result<WarehouseMeasures> {
+    let asking = ledger.ask(async |view| {
         let (lock, _) = view.lock_holders().await?;
         if view.state().await? != LedgerState::Ready {
             return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });

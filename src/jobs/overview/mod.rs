@@ -28,7 +28,7 @@ use crate::jobs::operator::Counts;
 pub struct Overview {
     /// The moment.
     pub at: DateTime<Utc>,
-    /// Whether the ledger can be read; where not, there are no runs here ([`LedgerState::sentence`] says why).
+    /// Whether the ledger can be read; where not, there are no runs here ([`LedgerState::sentences`] say why).
     pub ledger: LedgerState,
     /// The night that is open, or the last one.
     pub run: Option<RunNow>,

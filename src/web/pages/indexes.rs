@@ -1,6 +1,5 @@
 //! The indexes and constraints that take longest, and whether that is new.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use serde::Deserialize;
@@ -56,10 +55,7 @@ struct Row {
 
 #[get("/indexes")]
 pub(super) async fn indexes(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "indexes", &error),
-    }
+    frame::answer(&house, guest.role, "indexes", &read(&house, &guest, &asked).await)
 }
 
 async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
@@ -67,8 +63,10 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let page = number(&asked.page);
     let search =
         ObjectSearch { text: text.clone(), kind: kind.clone(), limit: OBJECTS, skip: (page - 1) * OBJECTS };
-    let (found, totals) =
-        tokio::try_join!(house.ledger.slowest_objects(&search), house.ledger.kinds_of_objects())?;
+    let asked = house
+        .ledger
+        .read(async |ledger| Ok((ledger.objects(&search).await?, ledger.kinds_of_objects().await?)));
+    let (found, totals) = asked.await?;
     let all = found.first().map_or(0, |object| object.objects);
     let kinds = totals.iter().map(|total| KindView {
         kind: shown::text(&total.kind),

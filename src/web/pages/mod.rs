@@ -36,7 +36,7 @@ pub(super) fn register(app: &mut web::ServiceConfig) {
 /// What Prometheus reads.
 #[get("/metrics")]
 async fn measures(house: web::Data<House>) -> HttpResponse {
-    metrics::metrics(&house.config).await
+    metrics::metrics(&house.config, &house.ledger).await
 }
 
 /// There is no such page.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,10 +12,11 @@ use super::super::now::{self, NowView};
 use super::super::{House, shown};
 use super::nights::Row;
 use super::{Guest, absent};
-use crate::adapters::ledger::Attempt;
+use crate::adapters::ledger::AttemptLine;
 use crate::adapters::ledger::dashboard::{NightDetail, NightRow, NightStep, WrittenObject, WrittenTable};
 use crate::clock;
 use crate::error::Result;
+use crate::format;
 use crate::timeline::{self, Band, Item, Kind, Timeline};
 
 /// So many of the slowest are listed.
@@ -98,8 +98,11 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
         return absent(&house, *guest, "The ledger has no such run.");
     }
     let found = async {
-        let Some(night) = house.ledger.night(&run).await? else { return Ok(None) };
-        let detail = house.ledger.night_detail(&run).await?;
+        let found = house.ledger.read(async |ledger| match ledger.night(&run).await? {
+            Some(night) => Ok(Some((night, ledger.night_detail(&run).await?))),
+            None => Ok(None),
+        });
+        let Some((night, detail)) = found.await? else { return Ok(None) };
         let overview = if night.status == "running" { Some(house.lookout.look().await?) } else { None };
         let mut open_runs =
             overview.map_or_else(Vec::new, |overview| now::open_runs(&overview, house.config.queue.timezone));
@@ -107,17 +110,16 @@ pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::P
         Ok(Some(Page { open_runs, ..view(&house, &guest, &night, &detail) }))
     };
     let found: Result<Option<Page>> = found.await;
-    match found {
-        Ok(Some(page)) => frame::page(&page, StatusCode::OK),
-        Ok(None) => absent(&house, *guest, "The ledger has no such run."),
-        Err(error) => frame::failed(&house, guest.role, "nights", &error),
+    match found.transpose() {
+        Some(page) => frame::answer(&house, guest.role, "nights", &page),
+        None => absent(&house, *guest, "The ledger has no such run."),
     }
 }
 
 fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) -> Page {
     let (zone, now) = (house.config.queue.timezone, clock::now());
     let row = Row::new(night, zone, now);
-    let title = format!("{} of {}", capital(&row.what), shown::day(night.started_at, zone));
+    let title = format!("{} of {}", format::capital(&row.what), shown::day(night.started_at, zone));
     let picture = Timeline::around(items(detail), bands(detail), now, zone);
     Page {
         frame: Frame::new(house, Some(guest.role), title, "nights").refreshed(night.status == "running"),
@@ -152,13 +154,8 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
     }
 }
 
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
 impl StageView {
-    fn new(stage: &Attempt, steps: &[NightStep], zone: Tz, now: DateTime<Utc>) -> Self {
+    fn new(stage: &AttemptLine, steps: &[NightStep], zone: Tz, now: DateTime<Utc>) -> Self {
         let of_it = |step: &&NightStep| step.stage == stage.stage && step.attempt == stage.attempt;
         let step = |step: &NightStep| StepView {
             step: shown::text(&step.step),

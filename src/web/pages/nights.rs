@@ -1,6 +1,5 @@
 //! The nights: what is under way, what the warehouse holds, and how the last ones went.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -97,24 +96,23 @@ impl Row {
 
 #[get("/nights")]
 pub(super) async fn nights(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, number(&asked.page)).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "nights", &error),
-    }
+    frame::answer(&house, guest.role, "nights", &read(&house, &guest, number(&asked.page)).await)
 }
 
 async fn read(house: &House, guest: &Guest, page: i64) -> Result<Page> {
     let (zone, now) = (house.config.queue.timezone, clock::now());
-    let first = async {
-        // The first page and the picture are the same runs.
-        if page == 1 { Ok(None) } else { house.ledger.nights(RUNS, (page - 1) * RUNS).await.map(Some) }
-    };
     // The ledger is asked first: it says best what is missing.
-    let (last, asked, live) =
-        tokio::try_join!(house.ledger.nights(BARS, 0), first, house.ledger.live_copy())?;
+    let asked = house.ledger.read(async |ledger| {
+        let (last, all) = ledger.nights(BARS, 0).await?;
+        let listed = match page {
+            // The first page and the picture are the same runs.
+            1 => last.iter().take(RUNS as usize).cloned().collect(),
+            _ => ledger.nights(RUNS, (page - 1) * RUNS).await?.0,
+        };
+        Ok((last, listed, all, ledger.live_copy().await?))
+    });
+    let (last, listed, all, live) = asked.await?;
     let overview = house.lookout.look().await?;
-    let (last, all) = last;
-    let listed = asked.map_or_else(|| last.iter().take(RUNS as usize).cloned().collect(), |(rows, _)| rows);
     let is_at_work = last.iter().any(|night| night.status == "running");
     Ok(Page {
         frame: Frame::new(house, Some(guest.role), "Nights", "nights").refreshed(is_at_work),

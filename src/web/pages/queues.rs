@@ -75,15 +75,14 @@ struct FailedView {
 
 #[get("/queues")]
 pub(super) async fn queues(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked.done).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "queues", &error),
-    }
+    frame::answer(&house, guest.role, "queues", &read(&house, &guest, &asked.done).await)
 }
 
 async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
     look_for_a_queue(house)?;
-    let asking = async { tokio::try_join!(operator::stats(&house.config), operator::failed(&house.config)) };
+    let asking = async {
+        tokio::try_join!(operator::stats(&house.config), operator::failed_in(&house.config, &house.ledger))
+    };
     let (counts, failed) = in_time(LIMIT, asking).await.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(ErrorKind::Timeout, "the queue does not answer")
             .hint("does the Redis of REDIS_URL run? The nights stand on the other pages"),

@@ -62,7 +62,7 @@ pub(super) async fn one_table(
     if name.to_string().contains('\0') {
         return absent(&house, *guest, "The ledger has no such table.");
     }
-    match house.ledger.table_history(&name, ATTEMPTS).await {
+    match house.ledger.read(async |ledger| ledger.table_history(&name, ATTEMPTS).await).await {
         Ok(history) if history.is_empty() => absent(&house, *guest, "The ledger has no such table."),
         Ok(history) => frame::page(&view(&house, &guest, &name, &history), StatusCode::OK),
         Err(error) => frame::failed(&house, guest.role, "tables", &error),

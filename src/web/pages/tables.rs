@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 use askama::Template;
 use serde::Deserialize;
@@ -67,10 +66,7 @@ struct Row {
 
 #[get("/tables")]
 pub(super) async fn tables(house: web::Data<House>, guest: Guest, asked: web::Query<Asked>) -> HttpResponse {
-    match read(&house, &guest, &asked).await {
-        Ok(page) => frame::page(&page, StatusCode::OK),
-        Err(error) => frame::failed(&house, guest.role, "tables", &error),
-    }
+    frame::answer(&house, guest.role, "tables", &read(&house, &guest, &asked).await)
 }
 
 async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
@@ -78,8 +74,12 @@ async fn read(house: &House, guest: &Guest, asked: &Asked) -> Result<Page> {
     let (sort, order, _) = ORDERS.into_iter().find(|(word, ..)| *word == asked.sort).unwrap_or(ORDERS[0]);
     let page = number(&asked.page);
     let search = TableSearch { text: text.clone(), order, limit: TABLES, skip: (page - 1) * TABLES };
-    let found = house.ledger.tables(&search).await?;
-    let sparks = house.ledger.sparklines(&found).await?;
+    let asked = house.ledger.read(async |ledger| {
+        let found = ledger.tables(&search).await?;
+        let sparks = ledger.sparklines(&found).await?;
+        Ok((found, sparks))
+    });
+    let (found, sparks) = asked.await?;
     let lines: HashMap<(&str, &str), &[i64]> = sparks
         .iter()
         .map(|spark| ((spark.schema_name.as_str(), spark.table_name.as_str()), spark.rows.as_slice()))

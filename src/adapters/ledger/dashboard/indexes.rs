@@ -1,7 +1,8 @@
 //! The indexes and constraints: which take longest, and whether that is new. The files of the enrichment, which are among the ledger's
 //! objects, are none of them.
 
-use super::{LedgerReader, unread};
+use super::READING;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// An index or constraint that the last good night built.
@@ -52,58 +53,46 @@ const GOOD: &str = "good as materialized (
     from nightferry.stages where status = 'succeeded' and stage = 'full-replication'
     order by started_at desc limit 8)";
 
-impl LedgerReader {
+impl LedgerView {
     /// The slowest of the last good night.
     ///
     /// # Errors
-    /// The warehouse cannot be reached, or has no ledger of this version.
-    pub async fn slowest_objects(&self, search: &ObjectSearch) -> Result<Vec<BuiltObject>> {
-        self.ask(async |session| {
-            let sql = format!(
+    /// The warehouse cannot be reached.
+    pub async fn objects(&mut self, search: &ObjectSearch) -> Result<Vec<BuiltObject>> {
+        let sql = format!(
                 "with {GOOD},
-                 latest as materialized (
-                     select objects.*, count(*) over () as in_all
-                     from good join nightferry.objects using (run_id, stage, attempt)
-                     where nights_ago = 0 and kind <> 'ENRICHMENT' and ($2 = '' or kind = $2)
-                       and ($1 = '' or position(lower($1) in lower(schema_name || '.' || table_name || ' ' || object_name)) > 0)
-                     order by duration_ms desc, schema_name, object_name limit $3 offset $4),
-                 before as materialized (
-                     select found.*
-                     from good cross join lateral (
-                         select kind, schema_name, table_name, object_name, duration_ms from nightferry.objects
-                         where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt) offset 0) as found
-                     where nights_ago > 0 and found.object_name in (select object_name from latest))
-                 select latest.kind, latest.schema_name, latest.table_name, latest.object_name, latest.duration_ms,
-                     percentile_cont(0.5) within group (order by before.duration_ms) as median_ms, latest.in_all as objects
-                 from latest left join before using (kind, schema_name, table_name, object_name)
-                 group by 1, 2, 3, 4, 5, 7 order by 5 desc, 2, 4"
+             latest as materialized (
+                 select objects.*, count(*) over () as in_all
+                 from good join nightferry.objects using (run_id, stage, attempt)
+                 where nights_ago = 0 and kind <> 'ENRICHMENT' and ($2 = '' or kind = $2)
+                   and ($1 = '' or position(lower($1) in lower(schema_name || '.' || table_name || ' ' || object_name)) > 0)
+                 order by duration_ms desc, schema_name, object_name limit $3 offset $4),
+             before as materialized (
+                 select found.*
+                 from good cross join lateral (
+                     select kind, schema_name, table_name, object_name, duration_ms from nightferry.objects
+                     where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt) offset 0) as found
+                 where nights_ago > 0 and found.object_name in (select object_name from latest))
+             select latest.kind, latest.schema_name, latest.table_name, latest.object_name, latest.duration_ms,
+                 percentile_cont(0.5) within group (order by before.duration_ms) as median_ms, latest.in_all as objects
+             from latest left join before using (kind, schema_name, table_name, object_name)
+             group by 1, 2, 3, 4, 5, 7 order by 5 desc, 2, 4"
             );
-            sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(&search.text)
-                .bind(&search.kind)
-                .bind(search.limit)
-                .bind(search.skip)
-                .fetch_all(session.raw())
-                .await
-                .map_err(unread)
-        })
-        .await
+        let query = composed(sql).bind(&search.text).bind(&search.kind).bind(search.limit).bind(search.skip);
+        self.all(READING, query).await
     }
 
     /// How long each kind took in the last good night, the longest first.
     ///
     /// # Errors
-    /// Those of [`LedgerReader::slowest_objects`].
-    pub async fn kinds_of_objects(&self) -> Result<Vec<KindTotal>> {
-        self.ask(async |session| {
-            let sql = format!(
-                "with {GOOD}
-                 select kind, count(*) as objects, sum(duration_ms)::bigint as duration_ms
-                 from good join nightferry.objects using (run_id, stage, attempt)
-                 where nights_ago = 0 and kind <> 'ENRICHMENT' group by kind order by 3 desc, 1"
-            );
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(session.raw()).await.map_err(unread)
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn kinds_of_objects(&mut self) -> Result<Vec<KindTotal>> {
+        let sql = format!(
+            "with {GOOD}
+             select kind, count(*) as objects, sum(duration_ms)::bigint as duration_ms
+             from good join nightferry.objects using (run_id, stage, attempt)
+             where nights_ago = 0 and kind <> 'ENRICHMENT' group by kind order by 3 desc, 1"
+        );
+        self.all(READING, composed(sql)).await
     }
 }

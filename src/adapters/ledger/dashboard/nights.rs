@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{LedgerReader, unread};
+use super::READING;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// A run, as a line among others.
@@ -49,64 +50,42 @@ pub struct LiveCopy {
 
 const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version";
 
-impl LedgerReader {
+impl LedgerView {
     /// The runs, the latest first, and how many there are.
     ///
     /// # Errors
-    /// The warehouse cannot be reached, or has no ledger of this version.
-    pub async fn nights(&self, limit: i64, skip: i64) -> Result<(Vec<NightRow>, i64)> {
-        self.ask(async |session| {
-            let sql = format!(
-                "select {COLUMNS} from nightferry.run_history order by started_at desc, run_id desc limit $1 offset $2"
-            );
-            let nights = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(limit)
-                .bind(skip)
-                .fetch_all(session.raw())
-                .await
-                .map_err(unread)?;
-            let all = sqlx::query_scalar("select count(*) from nightferry.runs")
-                .fetch_one(session.raw())
-                .await
-                .map_err(unread)?;
-            Ok((nights, all))
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn nights(&mut self, limit: i64, skip: i64) -> Result<(Vec<NightRow>, i64)> {
+        let sql = format!(
+            "select {COLUMNS} from nightferry.run_history order by started_at desc, run_id desc limit $1 offset $2"
+        );
+        let query = composed(sql).bind(limit).bind(skip);
+        let nights = self.all(READING, query).await?;
+        let (all,) = self.one(READING, sqlx::query_as("select count(*) from nightferry.runs")).await?;
+        Ok((nights, all))
     }
 
     /// One run; none where the ledger has no such one.
     ///
     /// # Errors
-    /// Those of [`LedgerReader::nights`].
-    pub async fn night(&self, run: &str) -> Result<Option<NightRow>> {
-        self.ask(async |session| {
-            let sql = format!("select {COLUMNS} from nightferry.run_history where run_id = $1");
-            sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(run)
-                .fetch_optional(session.raw())
-                .await
-                .map_err(unread)
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn night(&mut self, run: &str) -> Result<Option<NightRow>> {
+        let sql = format!("select {COLUMNS} from nightferry.run_history where run_id = $1");
+        self.first(READING, composed(sql).bind(run)).await
     }
 
     /// The copy that readers see; none where no night has published one.
     ///
     /// # Errors
-    /// Those of [`LedgerReader::nights`].
-    pub async fn live_copy(&self) -> Result<Option<LiveCopy>> {
-        self.ask(async |session| {
-            sqlx::query_as(
-                "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
-                 from nightferry.generations
-                 left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
-                     on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
-                 where generations.state = 'live' order by stages.attempt desc limit 1",
-            )
-            .fetch_optional(session.raw())
-            .await
-            .map_err(unread)
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn live_copy(&mut self) -> Result<Option<LiveCopy>> {
+        let query = sqlx::query_as(
+            "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
+             from nightferry.generations
+             left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
+                 on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
+             where generations.state = 'live' order by stages.attempt desc limit 1",
+        );
+        self.first(READING, query).await
     }
 }

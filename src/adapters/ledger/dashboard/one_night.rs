@@ -2,16 +2,17 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::history::{ATTEMPTS, Attempt};
-use super::super::story::LEFT_OUT;
-use super::{LedgerReader, unread};
+use super::super::history::AttemptLine;
+use super::super::story::{LEFT_OUT, SkippedLine};
+use super::READING;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 
 /// One night in detail.
 #[derive(Debug, Clone)]
 pub struct NightDetail {
     /// Every attempt of every stage, in order of their start.
-    pub stages: Vec<Attempt>,
+    pub stages: Vec<AttemptLine>,
     /// Their steps.
     pub steps: Vec<NightStep>,
     /// The tables that were written.
@@ -19,7 +20,7 @@ pub struct NightDetail {
     /// The indexes and constraints that were built, and the enrichment files that were run.
     pub objects: Vec<WrittenObject>,
     /// What was left out: the first of them.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedLine>,
     /// How many were left out.
     pub left_out_count: i64,
 }
@@ -83,54 +84,35 @@ pub struct WrittenObject {
     pub duration_ms: i64,
 }
 
-/// Something that was left out.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct LeftOut {
-    /// What.
-    pub object: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// So many are shown of what was left out.
 const LEFT_OUT_SHOWN: i64 = 100;
 
-impl LedgerReader {
+impl LedgerView {
     /// All that there is of a run.
     ///
     /// # Errors
-    /// The warehouse cannot be reached, or has no ledger of this version.
-    pub async fn night_detail(&self, run: &str) -> Result<NightDetail> {
-        self.ask(async |session| {
-            let stages = sqlx::query_as(ATTEMPTS);
-            let stages = stages.bind([run]).fetch_all(session.raw()).await.map_err(unread)?;
-            let steps = sqlx::query_as(
-                "select stage, attempt, step, status, started_at, ended_at
-                 from nightferry.steps where run_id = $1 order by step_id",
-            );
-            let steps = steps.bind(run).fetch_all(session.raw()).await.map_err(unread)?;
-            let tables = sqlx::query_as(
-                "select stage, schema_name, table_name, rows_written, bytes, duration_ms, connection, started_at
-                 from nightferry.tables where run_id = $1",
-            );
-            let tables = tables.bind(run).fetch_all(session.raw()).await.map_err(unread)?;
-            let objects = sqlx::query_as(
-                "select stage, kind, schema_name, table_name, object_name, connection, started_at, duration_ms
-                 from nightferry.objects where run_id = $1",
-            );
-            let objects = objects.bind(run).fetch_all(session.raw()).await.map_err(unread)?;
-            let sql = format!("select object, reason from {LEFT_OUT} order by skipped_id limit $2");
-            let left_out = sqlx::query_as(sqlx::AssertSqlSafe(sql));
-            let left_out =
-                left_out.bind(run).bind(LEFT_OUT_SHOWN).fetch_all(session.raw()).await.map_err(unread)?;
-            let left_out_count =
-                sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {LEFT_OUT}")))
-                    .bind(run)
-                    .fetch_one(session.raw())
-                    .await
-                    .map_err(unread)?;
-            Ok(NightDetail { stages, steps, tables, objects, left_out, left_out_count })
+    /// The warehouse cannot be reached.
+    pub async fn night_detail(&mut self, run: &str) -> Result<NightDetail> {
+        let steps = sqlx::query_as(
+            "select stage, attempt, step, status, started_at, ended_at
+             from nightferry.steps where run_id = $1 order by step_id",
+        );
+        let tables = sqlx::query_as(
+            "select stage, schema_name, table_name, rows_written, bytes, duration_ms, connection, started_at
+             from nightferry.tables where run_id = $1",
+        );
+        let objects = sqlx::query_as(
+            "select stage, kind, schema_name, table_name, object_name, connection, started_at, duration_ms
+             from nightferry.objects where run_id = $1",
+        );
+        let count = composed(format!("select count(*) from {LEFT_OUT}"));
+        Ok(NightDetail {
+            stages: self.attempts(&[run]).await?,
+            steps: self.all(READING, steps.bind(run)).await?,
+            tables: self.all(READING, tables.bind(run)).await?,
+            objects: self.all(READING, objects.bind(run)).await?,
+            left_out: self.left_out(run, Some(LEFT_OUT_SHOWN)).await?,
+            left_out_count: self.one::<(i64,)>(READING, count.bind(run)).await?.0,
         })
-        .await
     }
 }

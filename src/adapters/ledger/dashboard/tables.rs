@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{LedgerReader, unread};
+use super::READING;
+use crate::adapters::ledger::reader::{LedgerView, composed};
 use crate::error::Result;
 use crate::ids::TableName;
 
@@ -145,75 +146,57 @@ listed as materialized (
 select *, count(*) over () as tables from listed
 where $1 = '' or position(lower($1) in lower(schema_name || '.' || table_name)) > 0";
 
-impl LedgerReader {
+impl LedgerView {
     /// The tables that the last good night wrote.
     ///
     /// # Errors
-    /// The warehouse cannot be reached, or has no ledger of this version.
-    pub async fn tables(&self, search: &TableSearch) -> Result<Vec<TableRow>> {
-        self.ask(async |session| {
-            let sql = format!("with {GOOD}, {LIST} order by {} limit $2 offset $3", search.order.sql());
-            sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(&search.text)
-                .bind(search.limit)
-                .bind(search.skip)
-                .fetch_all(session.raw())
-                .await
-                .map_err(unread)
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn tables(&mut self, search: &TableSearch) -> Result<Vec<TableRow>> {
+        let sql = format!("with {GOOD}, {LIST} order by {} limit $2 offset $3", search.order.sql());
+        let query = composed(sql).bind(&search.text).bind(search.limit).bind(search.skip);
+        self.all(READING, query).await
     }
 
     /// How these tables did in the last thirty good nights.
     ///
     /// # Errors
-    /// Those of [`LedgerReader::tables`].
-    pub async fn sparklines(&self, tables: &[TableRow]) -> Result<Vec<Sparkline>> {
+    /// The warehouse cannot be reached.
+    pub async fn sparklines(&mut self, tables: &[TableRow]) -> Result<Vec<Sparkline>> {
         let column = |of: fn(&TableRow) -> &str| -> Vec<&str> { tables.iter().map(of).collect() };
-        self.ask(async |session| {
-            // By the primary key, a row each: their whole history would be four hundred nights.
-            let sql = format!(
-                "with {GOOD}
-                 select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
-                 from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
-                 join good using (stage)
-                 cross join lateral (
-                     select rows_written from nightferry.tables
-                     where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
-                       and (schema_name, table_name) = (wanted.schema_name, wanted.table_name)
-                     offset 0) as found
-                 group by wanted.schema_name, wanted.table_name"
-            );
-            sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                .bind(column(|table| &table.schema_name))
-                .bind(column(|table| &table.table_name))
-                .bind(column(|table| &table.stage))
-                .fetch_all(session.raw())
-                .await
-                .map_err(unread)
-        })
-        .await
+        // By the primary key, a row each: their whole history would be four hundred nights.
+        let sql = format!(
+            "with {GOOD}
+             select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
+             from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
+             join good using (stage)
+             cross join lateral (
+                 select rows_written from nightferry.tables
+                 where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
+                   and (schema_name, table_name) = (wanted.schema_name, wanted.table_name)
+                 offset 0) as found
+             group by wanted.schema_name, wanted.table_name"
+        );
+        let query = composed(sql)
+            .bind(column(|table| &table.schema_name))
+            .bind(column(|table| &table.table_name))
+            .bind(column(|table| &table.stage));
+        self.all(READING, query).await
     }
 
     /// What became of a table in the last nights, the latest first.
     ///
     /// # Errors
-    /// Those of [`LedgerReader::tables`].
-    pub async fn table_history(&self, table: &TableName, limit: i64) -> Result<Vec<TableHistory>> {
-        self.ask(async |session| {
-            sqlx::query_as(
-                "select run_id, stage, stage_status, treatment, rows_written, bytes,
-                        (extract(epoch from duration) * 1000)::bigint as duration_ms, started_at
-                 from nightferry.table_history where schema_name = $1 and table_name = $2
-                 order by started_at desc limit $3",
-            )
-            .bind(&table.schema)
-            .bind(&table.name)
-            .bind(limit)
-            .fetch_all(session.raw())
-            .await
-            .map_err(unread)
-        })
-        .await
+    /// The warehouse cannot be reached.
+    pub async fn table_history(&mut self, table: &TableName, limit: i64) -> Result<Vec<TableHistory>> {
+        let query = sqlx::query_as(
+            "select run_id, stage, stage_status, treatment, rows_written, bytes,
+                    (extract(epoch from duration) * 1000)::bigint as duration_ms, started_at
+             from nightferry.table_history where schema_name = $1 and table_name = $2
+             order by started_at desc limit $3",
+        )
+        .bind(&table.schema)
+        .bind(&table.name)
+        .bind(limit);
+        self.all(READING, query).await
     }
 }
