@@ -46,7 +46,7 @@ impl Lookout {
 pub(super) struct NowView {
     pub(super) link: String,
     pub(super) title: String,
-    pub(super) waits: bool,
+    pub(super) idle: Option<String>,
     pub(super) step: Option<String>,
     pub(super) step_percent: Option<String>,
     pub(super) facts: Vec<(&'static str, String, String)>,
@@ -87,7 +87,11 @@ impl NowView {
         let mut facts = vec![started];
         facts.push(match &now.eta {
             Some(eta) => done_at(eta, zone),
-            None => ("Done", "not known".to_owned(), "no earlier night to compare with".to_owned()),
+            None => {
+                let why =
+                    now.idle().map_or("no earlier night to compare with", |_| "nobody is at work on it");
+                ("Done", "not known".to_owned(), why.to_owned())
+            }
         });
         if let Some(stage) = stage {
             facts.extend(so_far(stage));
@@ -95,7 +99,11 @@ impl NowView {
         Self {
             link: shown::night_link(&run.run_id),
             title,
-            waits: !now.is_at_work,
+            idle: now.idle().map(|why| {
+                let since =
+                    now.idle_since.map(|since| format!(" for {}", shown::took(since, None, overview.at)));
+                format!("Nobody is at work on it{}: {why}.", since.unwrap_or_default())
+            }),
             step,
             step_percent: stage.and_then(|stage| stage.step_percent).map(percent),
             facts,

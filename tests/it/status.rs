@@ -270,6 +270,31 @@ async fn a_run_that_failed_is_listed_and_told_with_its_error() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_whose_process_was_killed_has_no_end_and_is_not_watched_for_ever() {
+    let night = night().await;
+    night.full(&[]).await;
+    let mut copying = closed(&night, 77).await;
+    let mut work = start(&night, RUN, "run.log");
+    copying.reached().await;
+    let mut watch = start(&night, &["status", "--watch"], "watch.log");
+    until("it to be watched", async || watch.log().contains(" running: ").then_some(())).await;
+    work.kill();
+    drop(copying);
+    until("the warehouse to let go of it", async || {
+        (status(&night).await["run"]["is_at_work"] == false).then_some(())
+    })
+    .await;
+    let told = ask(&night, &["status"], &[]).await;
+    for line in
+        ["at work: nobody: the process that was at it is gone", "done: unknown: nobody is at work on it"]
+    {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert_eq!(watch.ends().await.code(), Some(1), "{}", watch.log());
+    assert!(watch.log().contains("nobody is at work on it"), "{}", watch.log());
+}
+
 /// So many nights of 2,000 tables, the last with 6,000 indexes, and one at work that has done half.
 const LONG_HISTORY: &str = "
     insert into nightferry.runs (run_id, origin, host, version, status, started_at, ended_at)

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Ending, log_to_stderr, say, settings::Settings, tell};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jobs::overview::{Overlook, Overview};
+use crate::jobs::overview::{Overlook, Overview, RunNow};
 pub(super) use render::{local, place, progress_of};
 
 /// Show what runs now: stage, step, tables and rows so far, what each connection is doing, and when it will be done.
@@ -73,6 +73,7 @@ impl<'a> Watch<'a> {
 
     async fn until_the_end(mut self, mut overlook: Overlook, mut overview: Overview) -> Result<Ending> {
         let watched = overview.run.as_ref().map(|now| now.run.run_id.clone());
+        let mut was_abandoned = false;
         loop {
             let run = overview.run.as_ref().filter(|now| Some(&now.run.run_id) == watched.as_ref());
             let status = match (run, &watched) {
@@ -83,9 +84,12 @@ impl<'a> Watch<'a> {
                 }
                 (None, None) => String::new(),
             };
-            if status != "running" {
+            // Twice in a row: what one look has seen is not of one moment.
+            let is_abandoned = run.is_some_and(RunNow::is_abandoned);
+            if status != "running" || is_abandoned && was_abandoned {
                 return self.end(&overview, &status);
             }
+            was_abandoned = is_abandoned;
             self.show(&overview)?;
             overview = self.next(&mut overlook).await;
         }
@@ -142,6 +146,10 @@ impl<'a> Watch<'a> {
         } else {
             self.show(overview)?;
         }
-        Ok(if matches!(status, "failed" | "interrupted") { Ending::NotInOrder } else { Ending::Done })
+        Ok(if matches!(status, "running" | "failed" | "interrupted") {
+            Ending::NotInOrder
+        } else {
+            Ending::Done
+        })
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn line(overview: &Overview) -> String {
     if let Some(stage) = &now.stage {
         let _ = write!(text, ": {}", place(stage));
     }
-    match (&now.run.error, now.run.status == "running" && !now.is_at_work) {
+    match (&now.run.error, now.idle().is_some()) {
         (Some(error), _) => {
             let _ = write!(text, ", {}", one_line(error));
         }
@@ -131,8 +131,9 @@ fn run(now: &RunNow, overview: &Overview, zone: Tz) -> String {
 
 fn at_work(now: &RunNow, stage: &StageNow, overview: &Overview, zone: Tz) -> String {
     let mut text = String::new();
-    if !now.is_at_work {
-        text.push_str(&item("at work", "nobody: it waits for its next try, or its worker died"));
+    if let Some(why) = now.idle() {
+        let since = now.idle_since.map(|since| format!(" for {}", span(since, overview.at)));
+        text.push_str(&item("at work", &format!("nobody{}: {why}", since.unwrap_or_default())));
     }
     let attempt = &stage.attempt;
     if attempt.status == "running" {
@@ -178,6 +179,7 @@ fn at_work(now: &RunNow, stage: &StageNow, overview: &Overview, zone: Tz) -> Str
                 nights => format!("the last {nights} good nights"),
             }
         ),
+        None if now.idle().is_some() => "unknown: nobody is at work on it".to_owned(),
         None => "unknown: there is no earlier night to compare with".to_owned(),
     };
     text.push_str(&item("done", &eta));
@@ -385,6 +387,7 @@ mod tests {
         let now = RunNow {
             run,
             is_at_work: true,
+            idle_since: None,
             stage: Some(stage),
             stages: vec![attempt("running")],
             eta: Some(eta),
@@ -492,13 +495,18 @@ Next night: 2026-11-21 05:10:00 CET (10 5 * * *).
     fn a_run_that_nobody_is_at_work_on_and_one_without_an_earlier_night_say_so() {
         let mut now = at_work();
         let run = now.run.as_mut().unwrap();
-        (run.is_at_work, run.eta) = (false, None);
+        run.eta = None;
         let text = overview(&now, Paris);
-        assert!(
-            text.contains("  at work: nobody: it waits for its next try, or its worker died\n"),
-            "{text}"
-        );
         assert!(text.contains("  done: unknown: there is no earlier night to compare with\n"), "{text}");
+        let run = now.run.as_mut().unwrap();
+        run.is_at_work = false;
+        let text = overview(&now, Paris);
+        assert!(text.contains("  at work: nobody: the process that was at it is gone\n"), "{text}");
+        assert!(text.contains("  done: unknown: nobody is at work on it\n"), "{text}");
+        let run = now.run.as_mut().unwrap();
+        run.idle_since = Some(at(70));
+        let text = overview(&now, Paris);
+        assert!(text.contains("  at work: nobody for 2 min 00 s: it waits for its next job\n"), "{text}");
         let nothing = Overview { ledger: LedgerState::Missing, run: None, under_way: vec![], ..now };
         assert!(overview(&nothing, Paris).starts_with("The warehouse has no ledger yet"));
     }

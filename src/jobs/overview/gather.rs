@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::eta::{Earlier, NIGHTS, Position, Took, eta};
 use super::under_way::part;
@@ -23,6 +23,8 @@ use crate::jobs::{next_tick, operator};
 
 /// What does not answer for so long is away.
 const QUEUE_LIMIT: Duration = Duration::from_secs(3);
+/// From one stage to the next it takes no longer, unless something is in the way: then nobody can say when the run will be done.
+const HANDOVER: TimeDelta = TimeDelta::seconds(30);
 /// Who looks each second asks the queues less often: they give all of their jobs each time.
 const QUEUE_EVERY: Duration = Duration::from_secs(10);
 
@@ -203,10 +205,11 @@ impl Look<'_> {
             }
             None => None,
         };
-        let eta =
-            if run.status == "running" { when(stage.as_ref(), &following, &done, self.at) } else { None };
+        let idle_since = if is_at_work { None } else { left_at(&run, own.last().copied()) };
+        let goes_on = is_at_work || idle_since.is_some_and(|since| self.at - since < HANDOVER);
+        let eta = if goes_on { when(stage.as_ref(), &following, &done, self.at) } else { None };
         let stages = last_of_each(&own);
-        Ok(RunNow { run, is_at_work, stage, stages, eta })
+        Ok(RunNow { run, is_at_work, idle_since, stage, stages, eta })
     }
 
     async fn stage_now(
@@ -255,6 +258,15 @@ fn main_run(runs: &[RunLine]) -> Option<usize> {
     let is_night = |run: &RunLine| RunId::from(run.run_id.clone()).beside().is_none();
     let open_night = runs.iter().position(|run| is_night(run) && run.status == "running");
     open_night.or_else(|| runs.iter().position(is_night)).or(if runs.is_empty() { None } else { Some(0) })
+}
+
+/// When the last one who was at work on an open run left it in order; of somebody who died in the middle of a stage that is not known.
+fn left_at(run: &RunLine, last: Option<&AttemptLine>) -> Option<DateTime<Utc>> {
+    match last {
+        _ if run.status != "running" => None,
+        Some(attempt) => attempt.ended_at,
+        None => Some(run.started_at),
+    }
 }
 
 /// The last attempt of each stage, in order of their start.

@@ -18,6 +18,7 @@ pub use measures::{Measures, WarehouseMeasures, measures};
 pub use statement::What;
 pub use under_way::UnderWay;
 
+use crate::adapters::ledger::Origin;
 pub use crate::adapters::ledger::{AttemptLine, LastSuccess, LedgerState, RunLine, StepLine};
 pub use crate::adapters::postgres::activity::Holder;
 use crate::ids::Stage;
@@ -54,14 +55,15 @@ pub struct RunNow {
     /// The run.
     #[serde(flatten)]
     pub run: RunLine,
-    /// Whether somebody is at work on it: it holds its lock. One that is open and has nobody waits for its next try, for its turn, or its
-    /// worker died.
+    /// Whether somebody is at work on it: it holds its lock.
     pub is_at_work: bool,
+    /// Since when nobody is: it is open, and waits for its next job. None also where somebody died in the middle of a stage.
+    pub idle_since: Option<DateTime<Utc>>,
     /// The stage at work, or the last one.
     pub stage: Option<StageNow>,
     /// The last attempt of each stage, in order of their start.
     pub stages: Vec<AttemptLine>,
-    /// When it will be done; none where it is over, or no earlier night can be compared with.
+    /// When it will be done; none where it is over, nobody is at work on it, or no earlier night can be compared with.
     pub eta: Option<Eta>,
 }
 
@@ -85,6 +87,24 @@ pub struct StageNow {
     pub rows_expected: Option<i64>,
     /// And bytes.
     pub bytes_expected: Option<i64>,
+}
+
+impl RunNow {
+    /// Why nobody is at work on it though it is open, in words that end a sentence.
+    #[must_use]
+    pub fn idle(&self) -> Option<&'static str> {
+        match self.idle_since {
+            _ if self.is_at_work || self.run.status != "running" => None,
+            Some(_) => Some("it waits for its next job"),
+            None => Some("the process that was at it is gone"),
+        }
+    }
+
+    /// Whether it is open and nobody will go on with it: a command has no job that a worker could take up.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.idle().is_some() && self.idle_since.is_none() && self.run.origin == Origin::Command.name()
+    }
 }
 
 impl StageNow {
