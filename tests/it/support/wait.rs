@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-const LONGEST_PAUSE: Duration = Duration::from_millis(40);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks again and again until the answer is there, the less often the longer it takes: most questions cost a server a connection.
 /// Panics after two minutes, naming what was waited for.
