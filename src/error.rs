@@ -114,10 +114,10 @@ impl Error {
         Self { kind, context: context.into(), hint: None, source: None }
     }
 
-    /// What the operator can do about it.
+    /// What the operator can do about it; an empty text is none.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         self
     }
 
@@ -125,8 +125,8 @@ impl Error {
     #[must_use]
     pub fn also_hint(self, more: &str) -> Self {
         let hint = match &self.hint {
-            Some(hint) if !hint.is_empty() => format!("{hint}; {more}"),
-            _ => more.to_owned(),
+            Some(hint) => format!("{hint}; {more}"),
+            None => more.to_owned(),
         };
         self.hint(hint)
     }
@@ -191,6 +191,13 @@ mod tests {
         let io = std::io::Error::other("disk full");
         let error = Error::new(ErrorKind::Internal, "cannot write toc").because(io).context("fetch");
         assert_eq!(error.to_string(), "fetch: cannot write toc: disk full");
+    }
+
+    #[test]
+    fn a_hint_that_says_nothing_is_none() {
+        let error = Error::new(ErrorKind::Refused, "no").hint(String::new());
+        assert_eq!(error.operator_hint(), None);
+        assert_eq!(error.also_hint("do this").operator_hint(), Some("do this"));
     }
 
     #[test]

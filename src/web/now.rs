@@ -102,7 +102,12 @@ impl NowView {
             idle: now.idle().map(|why| {
                 let since =
                     now.idle_since.map(|since| format!(" for {}", shown::took(since, None, overview.at)));
-                format!("Nobody is at work on it{}: {why}.", since.unwrap_or_default())
+                let more = if now.is_abandoned() {
+                    "The next run takes its place."
+                } else {
+                    "The page of the queues says more."
+                };
+                format!("Nobody is at work on it{}: {why}. {more}", since.unwrap_or_default())
             }),
             step,
             step_percent: stage.and_then(|stage| stage.step_percent).map(percent),

@@ -51,7 +51,8 @@ pub(super) async fn read(folder: &Path, schema: &str) -> Result<Vec<File>> {
     }
     problems.sort();
     let text = format!("enrichment files that cannot be understood: {}", problems.join("; "));
-    Err(Error::new(ErrorKind::Configuration, text))
+    Err(Error::new(ErrorKind::Configuration, text)
+        .hint("name each file like 10_name.sql, and begin it with a line such as -- needs: users, answers"))
 }
 
 fn file(name: &str, sql: String, schema: &str) -> Result<File, String> {
