@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::category::{Category, Totals, kind_of};
 use super::line::{Event, Line, Mark, Took};
 use super::moment::Moment;
+use super::names::{built_name, detail, short};
 use crate::timeline::Item;
 
 /// What is kept of each run, and how much.
@@ -371,44 +372,4 @@ fn cut(mut text: String) -> String {
         text.truncate(text.floor_char_boundary(LONGEST_NAME));
     }
     text
-}
-
-/// As pg_restore names it: schema `public` goes without saying.
-fn short(table: &str) -> &str {
-    table.strip_prefix("public.").unwrap_or(table)
-}
-
-/// As pg_restore names it: `INDEX answers_userid_idx`, `CONSTRAINT answers answers_pkey`.
-fn built_name(kind: &str, object: &str, table: &str) -> String {
-    let table = short(table);
-    if kind.ends_with("CONSTRAINT") {
-        return format!("{kind} {table} {object}");
-    }
-    // Only the schema of an index is the table's own.
-    match table.split_once('.').filter(|_| kind == "INDEX") {
-        Some((schema, _)) => format!("{kind} {schema}.{object}"),
-        None => format!("{kind} {object}"),
-    }
-}
-
-fn detail(rows: Option<u64>, bytes: Option<u64>) -> String {
-    let rows = rows.map(|rows| format!("{} rows", crate::format::count(rows)));
-    let bytes = bytes.map(crate::format::bytes);
-    rows.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nightferry_builds_is_called_as_pg_restore_calls_it() {
-        assert_eq!(built_name("INDEX", "answers_idx", "public.answers"), "INDEX answers_idx");
-        assert_eq!(built_name("INDEX", "logs_idx", "audit.logs"), "INDEX audit.logs_idx");
-        assert_eq!(
-            built_name("FK CONSTRAINT", "answers_fk", "public.answers"),
-            "FK CONSTRAINT answers answers_fk"
-        );
-        assert_eq!(built_name("ENRICHMENT", "01_views.sql", "public.x"), "ENRICHMENT 01_views.sql");
-    }
 }
