@@ -139,7 +139,9 @@ impl Run {
         match event {
             Event::Mark(Mark::BackupStarted) => true,
             Event::Mark(Mark::BackupNamed) => self.marks.restore.is_some() || has_items(),
-            Event::Mark(Mark::RestoreStarted) => self.marks.restore.is_some() || has_items(),
+            Event::Mark(Mark::RestoreStarted) => {
+                self.marks.restore.is_some() || (has_items() && !self.awaits_its_restore())
+            }
             Event::Mark(Mark::RestoreDone) => self.marks.restored.is_some(),
             Event::Mark(Mark::EnrichmentStarted) => self.marks.enrichment.is_some(),
             Event::Launched { .. } => self.marks.restored.is_some(),
@@ -147,6 +149,12 @@ impl Run {
             Event::Began => self.marks == Marks::default() && has_items(),
             _ => false,
         }
+    }
+
+    /// Whether a backup has begun and nothing came of it yet. Items may stand before the line that starts their restore: in the replaced
+    /// system the two come through two pipes.
+    fn awaits_its_restore(&self) -> bool {
+        self.marks.backup.is_some() && self.marks == Marks { backup: self.marks.backup, ..Marks::default() }
     }
 
     /// Adds what a line says.

@@ -29,3 +29,37 @@ fn what_is_no_gzip_behind_its_first_bytes_breaks_off_there() {
     let report = of_file(&[0x1f, 0x8b, b'x', b'y']).unwrap();
     assert!(report.broke_off.is_some(), "{report:?}");
 }
+
+#[test]
+fn an_item_that_was_written_before_the_start_of_its_restore_belongs_to_the_same_night() {
+    let night = |from: i64| {
+        lines(&[
+            (from, "Start create Backup"),
+            (from + 10, "pg_restore: launching item 1 INDEX a"),
+            (from + 11, "Start restore"),
+            (from + 15, "pg_restore: finished item 1 INDEX a"),
+            (from + 20, "Restore done"),
+            (from + 25, "Import and enrichment done"),
+        ])
+    };
+    let report = report(night(0) + &night(1000));
+    assert_eq!(report.runs.len(), 2);
+    for run in &report.runs {
+        let seconds = |part: Option<Part>| part.unwrap().duration.num_seconds();
+        let parts = run.durations;
+        assert_eq!([parts.backup, parts.replication, parts.total].map(seconds), [11, 9, 25]);
+        assert_eq!((run.categories[2].total.num_seconds(), run.not_finished.len()), (5, 0));
+        assert_eq!(run.status, Status::Succeeded);
+    }
+}
+
+#[test]
+fn a_restore_that_starts_after_another_one_was_done_is_another_run() {
+    let log = lines(&[
+        (0, "Start create Backup"),
+        (1, "pg_restore: launching item 1 INDEX a"),
+        (5, "Restore done"),
+        (100, "Start restore"),
+    ]);
+    assert_eq!(report(log).runs.len(), 2);
+}
