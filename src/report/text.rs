@@ -47,7 +47,7 @@ fn heading(
     status: Status,
     language: Language,
 ) -> String {
-    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    let name = name.map(|name| format!(" {}", printable(name))).unwrap_or_default();
     let start = started_at.map(|at| format!(", {}", moment(at))).unwrap_or_default();
     format!("{}{name}{start}, {}", language.run(), language.status(status))
 }

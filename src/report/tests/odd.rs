@@ -63,3 +63,39 @@ fn a_restore_that_starts_after_another_one_was_done_is_another_run() {
     ]);
     assert_eq!(report(log).runs.len(), 2);
 }
+
+#[test]
+fn no_name_of_a_log_gives_orders_to_a_terminal_or_turns_its_lines() {
+    let name = "x\u{202e}y\u{2066}\u{200f}";
+    let ours = |rest: &str| {
+        format!(
+            r#"{{"msg":{rest},"time":"2026-11-20T04:10:00.500Z","run":"r\u001b\u202e","stage":"{name}"}}"#
+        ) + "\n"
+    };
+    let log = [
+        line(&format!("{name}\u{1b}"), 0, "Start restore"),
+        line(&format!("{name}\u{1b}"), 1, &format!("pg_restore: launching item 1 INDEX {name}")),
+        line(&format!("{name}\u{1b}"), 2, &format!("pg_restore: finished item 1 INDEX {name}")),
+        line(&format!("{name}\u{1b}"), 2, &format!("pg_restore: launching item 2 INDEX {name}")),
+        ours(r#""stage.started","attempt":1"#),
+        ours(&format!(r#""step.started","step":"{name}""#)),
+        ours(&format!(r#""stage.failed","duration_ms":3,"error.message":"{name}\u0007""#)),
+    ];
+    let report = report(log.concat());
+    assert_eq!(report.runs.len(), 2);
+    let two = compare(
+        [name, name].map(str::to_owned),
+        &report.runs[0],
+        &report.runs[1],
+        Language::English.headings(),
+    );
+    for text in [
+        text(&report, Language::English),
+        compared(&two, 3, Language::French),
+        page(&report, name, Language::English),
+    ] {
+        let hidden = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+        assert!(text.contains("x\u{fffd}y") && !text.contains(hidden), "{text:?}");
+        assert!(!text.contains(['\u{202e}', '\u{2066}', '\u{200f}']), "{text:?}");
+    }
+}
