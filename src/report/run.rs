@@ -78,6 +78,8 @@ pub(super) struct Run {
     pub(super) last: Option<DateTime<Utc>>,
     pub(super) marks: Marks,
     pub(super) tries: u64,
+    /// The try that is at work, where one has failed before it.
+    pub(super) retry: Option<u64>,
     pub(super) spans: Vec<Span>,
     pub(super) totals: [Totals; Category::ALL.len()],
     pub(super) ended: Option<(DateTime<Utc>, Status)>,
@@ -105,6 +107,7 @@ impl Run {
             last: None,
             marks: Marks::default(),
             tries: 0,
+            retry: None,
             spans: Vec::new(),
             totals: Default::default(),
             ended: None,
@@ -210,11 +213,13 @@ impl Run {
         match event {
             Event::StageStarted { attempt } => {
                 self.tries = self.tries.max(*attempt);
+                self.retry = Some(*attempt).filter(|attempt| *attempt > 1);
                 self.begin(stage, None, at);
             }
             Event::StepStarted { step } => self.begin(cut(step.to_string()), Some(stage), at),
             Event::StageEnded { millis, error } => {
                 let failed = error.is_some();
+                self.retry = None;
                 self.error = error.as_ref().map(|error| cut(error.to_string()));
                 self.end(stage, None, at, *millis, failed);
             }
@@ -222,6 +227,7 @@ impl Run {
                 self.end(cut(step.to_string()), Some(stage), at, *millis, *failed);
             }
             Event::RunEnded { status } => {
+                self.retry = None;
                 let status = if status.as_ref() == "succeeded" { Status::Succeeded } else { Status::Failed };
                 self.ended = Some((at, status));
             }

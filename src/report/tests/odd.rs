@@ -99,3 +99,30 @@ fn no_name_of_a_log_gives_orders_to_a_terminal_or_turns_its_lines() {
         assert!(!text.contains(['\u{202e}', '\u{2066}', '\u{200f}']), "{text:?}");
     }
 }
+
+#[test]
+fn a_run_that_is_tried_again_says_so_and_not_that_it_failed() {
+    let line = |second: u32, rest: &str| {
+        format!(
+            r#"{{"msg":{rest},"time":"2026-11-20T04:10:{second:02}.500Z","run":"r1","stage":"full-replication"}}"#
+        ) + "\n"
+    };
+    let failed = r#""stage.failed","duration_ms":1000,"error.message":"lost""#;
+    let mut log = [
+        line(0, r#""stage.started","attempt":1"#),
+        line(1, failed),
+        line(2, r#""stage.started","attempt":2"#),
+        line(3, r#""Start create Backup""#),
+    ]
+    .concat();
+    let told = text(&report(&log), Language::English);
+    assert!(told.contains("\nIt is at attempt 2. The one before failed: lost\n"), "{told}");
+    assert!(!told.contains("It failed"), "{told}");
+    log.push_str(&line(4, failed));
+    let told = text(&report(&log), Language::English);
+    assert!(told.contains("\nIt failed: lost\n") && !told.contains("It is at attempt"), "{told}");
+    log.push_str(&line(5, r#""stage.started","attempt":3"#).replace("full", "incremental"));
+    log.push_str(&line(6, r#""run.ended","status":"failed""#));
+    let told = text(&report(&log), Language::English);
+    assert!(!told.contains("It is at attempt"), "{told}");
+}
