@@ -1,5 +1,7 @@
 //! What items are called, and what is said of them.
 
+use crate::format;
+
 /// As pg_restore names it: schema `public` goes without saying.
 pub(super) fn short(table: &str) -> &str {
     table.strip_prefix("public.").unwrap_or(table)
@@ -20,8 +22,9 @@ pub(super) fn built_name(kind: &str, object: &str, table: &str) -> String {
 
 /// What is said of a table besides its name.
 pub(super) fn detail(rows: Option<u64>, bytes: Option<u64>) -> String {
-    let rows = rows.map(|rows| format!("{} rows", crate::format::count(rows)));
-    let bytes = bytes.map(crate::format::bytes);
+    let counted = |rows| format::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row", "rows");
+    let rows = rows.map(counted);
+    let bytes = bytes.map(format::bytes);
     rows.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
 }
 

@@ -126,3 +126,14 @@ fn a_run_that_is_tried_again_says_so_and_not_that_it_failed() {
     let told = text(&report(&log), Language::English);
     assert!(!told.contains("It is at attempt"), "{told}");
 }
+
+#[test]
+fn one_row_is_one_row() {
+    let table = |rows: u64| {
+        let line = format!(
+            r#"{{"msg":"table.copied","table":"t","rows":{rows},"bytes":9,"duration_ms":5,"time":"2026-11-20T04:10:00Z","run":"r"}}"#
+        );
+        report(line).runs[0].items[0].detail.clone()
+    };
+    assert_eq!([table(0), table(1), table(2000)], ["0 rows, 9 B", "1 row, 9 B", "2,000 rows, 9 B"]);
+}
