@@ -2,7 +2,6 @@
 
 mod render;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -62,11 +61,12 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(config: &'a Config, json: bool) -> Self {
-        let is_screen = !json && std::io::stdout().is_terminal();
+        let target = ProgressDrawTarget::stdout();
+        let is_screen = !json && !target.is_hidden();
         let screen = is_screen.then(|| {
             let style =
                 ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()).with_style(style)
+            ProgressBar::with_draw_target(None, target).with_style(style)
         });
         Self { config, json, screen, said: String::new() }
     }
