@@ -198,9 +198,16 @@ fn install(
 }
 
 /// Writes a command's answer. A reader that has gone away (`| head`) is no failure.
-fn say(text: &str) {
+fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Internal, "cannot write the answer to standard output")
+                .hint("see whether its disk is full; what the command had to do is done")
+                .because(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a command's answer: as JSON where that was asked for, else as text.
@@ -208,16 +215,14 @@ fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> St
     if json {
         return say_json(answer);
     }
-    say(&text(answer));
-    Ok(())
+    say(&text(answer))
 }
 
 /// Writes a command's answer as JSON.
 fn say_json(answer: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(answer)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot write the answer as JSON").because(error))?;
-    say(&format!("{text}\n"));
-    Ok(())
+    say(&format!("{text}\n"))
 }
 
 #[cfg(test)]

@@ -131,9 +131,9 @@ impl<'a> Watch<'a> {
             let text = serde_json::to_string(overview).map_err(|error| {
                 Error::new(ErrorKind::Internal, "cannot write the answer as JSON").because(error)
             })?;
-            say(&format!("{text}\n"));
+            say(&format!("{text}\n"))?;
         } else {
-            say(&format!("{} {line}\n", local(overview.at, self.config.queue.timezone)));
+            say(&format!("{} {line}\n", local(overview.at, self.config.queue.timezone)))?;
         }
         self.said = line;
         Ok(())
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
     fn end(&mut self, overview: &Overview, status: &str) -> Result<Ending> {
         if let Some(screen) = self.screen.take() {
             screen.finish_and_clear();
-            say(&render::overview(overview, self.config.queue.timezone));
+            say(&render::overview(overview, self.config.queue.timezone))?;
         } else {
             self.show(overview)?;
         }
