@@ -24,10 +24,21 @@ use crate::config::{Log, LogFormat};
 /// Somebody else who sees what is logged.
 pub type Beside = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// A subscriber that writes to `sink`. Where `LOG_FORMAT` does not say, a `terminal` gets the readable form.
+/// What the log is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// No terminal.
+    None,
+    /// A terminal that knows letters only: `TERM=dumb`.
+    Plain,
+    /// A terminal with colours and a cursor.
+    Full,
+}
+
+/// A subscriber that writes to `sink`. Where `LOG_FORMAT` does not say, a terminal gets the readable form.
 pub fn subscriber<W>(
     log: &Log,
-    terminal: bool,
+    screen: Screen,
     sink: W,
     beside: Option<Beside>,
 ) -> Box<dyn Subscriber + Send + Sync>
@@ -36,8 +47,8 @@ where
 {
     let filtered = Registry::default().with(beside).with(EnvFilter::new(directives(&log.level)));
     match log.format {
-        Some(LogFormat::Pretty) => Box::new(filtered.with(readable(terminal, sink))),
-        None if terminal => Box::new(filtered.with(readable(terminal, sink))),
+        Some(LogFormat::Pretty) => Box::new(filtered.with(readable(screen, sink))),
+        None if screen != Screen::None => Box::new(filtered.with(readable(screen, sink))),
         _ => Box::new(filtered.with(JsonStorageLayer).with(Bunyan::new(sink))),
     }
 }
@@ -54,14 +65,14 @@ fn directives(level: &str) -> String {
     if level.contains(['=', ',']) { level.to_owned() } else { format!("warn,nightferry={level}") }
 }
 
-fn readable<S, W>(terminal: bool, sink: W) -> impl Layer<S> + Send + Sync
+fn readable<S, W>(screen: Screen, sink: W) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(sink);
-    // On a terminal the library's own default stands: colours, unless NO_COLOR says otherwise.
-    if terminal { layer } else { layer.with_ansi(false) }
+    // The library's own default has colours, unless NO_COLOR says otherwise.
+    if screen == Screen::Full { layer } else { layer.with_ansi(false) }
 }
 
 /// The fields that every bunyan line begins with; a line's own field of such a name is written as `field.<name>`.
@@ -154,10 +165,10 @@ mod tests {
         }
     }
 
-    fn written(log: &Log, terminal: bool, work: impl FnOnce()) -> String {
+    fn written(log: &Log, screen: Screen, work: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        tracing::subscriber::with_default(subscriber(log, terminal, move || writer.clone(), None), work);
+        tracing::subscriber::with_default(subscriber(log, screen, move || writer.clone(), None), work);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -167,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_bunyan_object_whose_message_is_the_event_alone() {
-        let text = written(&log("info", None), false, || {
+        let text = written(&log("info", None), Screen::None, || {
             let span = tracing::info_span!("stage", run_id = "20261120T041000Z", stage = "notification");
             let _inside = span.enter();
             tracing::warn!(table = "public.users", rows = 7_u64, error.kind = "timeout", "Start restore");
@@ -183,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_field_is_written_once_and_the_nearest_one_counts() {
-        let text = written(&log("info", None), false, || {
+        let text = written(&log("info", None), Screen::None, || {
             let span = tracing::info_span!("stage", step = "outer", name = "a span's");
             let _inside = span.enter();
             tracing::info!(step = "inner", "step.started");
@@ -199,19 +210,23 @@ mod tests {
             tracing::warn!(target: "actix_server", "slow");
             tracing::debug!("ours");
         };
-        let quiet = written(&log("debug", None), false, speak);
+        let quiet = written(&log("debug", None), Screen::None, speak);
         assert!(!quiet.contains("select 1") && quiet.contains("slow") && quiet.contains("ours"), "{quiet}");
-        let asked = written(&log("info,sqlx=info", None), false, speak);
+        let asked = written(&log("info,sqlx=info", None), Screen::None, speak);
         assert!(asked.contains("select 1") && !asked.contains("ours"), "{asked}");
     }
 
     #[test]
     fn a_terminal_gets_the_readable_form_unless_json_is_asked_for() {
         let speak = || tracing::info!(rows = 3, "table.copied");
-        assert!(written(&log("info", None), true, speak).contains("table.copied"));
-        assert!(!written(&log("info", None), true, speak).starts_with('{'));
-        assert!(written(&log("info", Some(LogFormat::Json)), true, speak).starts_with('{'));
-        let pretty = written(&log("info", Some(LogFormat::Pretty)), false, speak);
-        assert!(pretty.contains("INFO table.copied rows=3") && !pretty.contains('\u{1b}'), "{pretty}");
+        assert!(written(&log("info", None), Screen::Full, speak).contains("table.copied"));
+        assert!(!written(&log("info", None), Screen::Full, speak).starts_with('{'));
+        assert!(written(&log("info", Some(LogFormat::Json)), Screen::Full, speak).starts_with('{'));
+        for pretty in [
+            written(&log("info", Some(LogFormat::Pretty)), Screen::None, speak),
+            written(&log("info", None), Screen::Plain, speak),
+        ] {
+            assert!(pretty.contains("INFO table.copied rows=3") && !pretty.contains('\u{1b}'), "{pretty}");
+        }
     }
 }

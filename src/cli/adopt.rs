@@ -35,10 +35,10 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     log_to_stderr(&log);
     if arguments.list {
         let found = adoption::list(&config).await?;
-        say(&render(&found, "Nothing is changed. `nightferry adopt` accepts this.\n"));
+        say(&render(&found, "Nothing is changed. `nightferry adopt` accepts this.\n"))?;
     } else {
         let accepted = jobs::adopt(&config, &arguments.keep).await?;
-        say(&render(&accepted, "Accepted: nights may run.\n"));
+        say(&render(&accepted, "Accepted: nights may run.\n"))?;
     }
     Ok(Ending::Done)
 }

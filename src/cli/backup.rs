@@ -102,7 +102,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
             log_to_stderr(&log);
             let name = arguments.name.as_deref();
             let fetched = fetch::run(&config.backup, name, &arguments.output, arguments.force).await?;
-            say(&told(&fetched));
+            say(&told(&fetched))?;
             Ok(Ending::Done)
         }
     }

@@ -124,7 +124,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
             Answer { problems: &inspection.problems, beside: &beside.problems, notes: &inspection.notes };
         say_json(&answer)?;
     } else {
-        say(&render(&inspection, &beside.problems));
+        say(&render(&inspection, &beside.problems))?;
     }
     Ok(if is_in_order { Ending::Done } else { Ending::NotInOrder })
 }

@@ -80,6 +80,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Ending> {
 }
 
 fn show(arguments: &Arguments, file: &Path) -> Result<Ending> {
+    if let Some(page) = arguments.html.as_deref().filter(|page| is_same_file(file, page)) {
+        let problem = format!("--html {} is the log itself, which the page would replace", page.display());
+        return Err(Error::new(ErrorKind::Configuration, problem)
+            .hint("name another file for the page, such as night.html"));
+    }
     let report = read(arguments, file, arguments.day, arguments.html.is_some())?;
     let language = arguments.lang.into();
     if let Some(path) = &arguments.html {
@@ -97,6 +102,15 @@ fn show(arguments: &Arguments, file: &Path) -> Result<Ending> {
 fn read(arguments: &Arguments, file: &Path, day: Option<NaiveDate>, items: bool) -> Result<Report> {
     let keep = Keep { top: arguments.top.into(), items };
     report::analyze(report::open(file)?, &Question { day, zone: arguments.timezone, keep })
+}
+
+/// Whether a page would be written over its log, under whatever names the two go. A device holds nothing that could be lost.
+fn is_same_file(log: &Path, page: &Path) -> bool {
+    let log = if log == Path::new("-") { rustix::fs::fstat(std::io::stdin()) } else { rustix::fs::stat(log) };
+    // What is wrong with either of them is said by whoever opens it.
+    let (Ok(log), Ok(page)) = (log, rustix::fs::stat(page)) else { return false };
+    let is_file = rustix::fs::FileType::from_raw_mode(log.st_mode).is_file();
+    is_file && (log.st_dev, log.st_ino) == (page.st_dev, page.st_ino)
 }
 
 fn name_of(file: &Path) -> String {

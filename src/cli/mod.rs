@@ -32,11 +32,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use indicatif::ProgressDrawTarget;
 
 use crate::adapters::reporting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format;
-use crate::telemetry;
+use crate::telemetry::{self, Screen};
 use settings::Settings;
 
 /// Carries a production PostgreSQL database into a data warehouse every night.
@@ -155,20 +156,29 @@ impl Command {
 
 /// Logs to standard output: for the commands whose log is what they are watched by.
 fn log_to_stdout(log: &crate::config::Log) {
-    let terminal = std::io::stdout().is_terminal();
-    install(|beside| telemetry::subscriber(log, terminal, std::io::stdout, beside), log);
+    let screen = screen(std::io::stdout().is_terminal(), &ProgressDrawTarget::stdout());
+    install(|beside| telemetry::subscriber(log, screen, std::io::stdout, beside), log);
 }
 
 /// Logs to standard output, above the bars of a command that a person watches.
 fn log_above(bars: &progress::Bars, log: &crate::config::Log) {
     let above = bars.log();
-    install(|beside| telemetry::subscriber(log, true, above, beside), log);
+    install(|beside| telemetry::subscriber(log, Screen::Full, above, beside), log);
 }
 
 /// Logs to standard error: for the commands whose standard output is their answer.
 fn log_to_stderr(log: &crate::config::Log) {
-    let terminal = std::io::stderr().is_terminal();
-    install(|beside| telemetry::subscriber(log, terminal, std::io::stderr, beside), log);
+    let screen = screen(std::io::stderr().is_terminal(), &ProgressDrawTarget::stderr());
+    install(|beside| telemetry::subscriber(log, screen, std::io::stderr, beside), log);
+}
+
+/// What a stream goes to. Where bars could not be drawn (`TERM=dumb`, or none), there are no colours either.
+fn screen(is_terminal: bool, bars: &ProgressDrawTarget) -> Screen {
+    match (is_terminal, bars.is_hidden()) {
+        (false, _) => Screen::None,
+        (true, true) => Screen::Plain,
+        (true, false) => Screen::Full,
+    }
 }
 
 /// Begins to log, and to report where that is asked for. What cannot be reported is logged all the same.
@@ -188,9 +198,16 @@ fn install(
 }
 
 /// Writes a command's answer. A reader that has gone away (`| head`) is no failure.
-fn say(text: &str) {
+fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Internal, "cannot write the answer to standard output")
+                .hint("see whether its disk is full; what the command had to do is done")
+                .because(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a command's answer: as JSON where that was asked for, else as text.
@@ -198,16 +215,14 @@ fn tell<T: serde::Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> St
     if json {
         return say_json(answer);
     }
-    say(&text(answer));
-    Ok(())
+    say(&text(answer))
 }
 
 /// Writes a command's answer as JSON.
 fn say_json(answer: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(answer)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot write the answer as JSON").because(error))?;
-    say(&format!("{text}\n"));
-    Ok(())
+    say(&format!("{text}\n"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! does not mind.
 
 use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -32,11 +32,12 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// None where the log does not go to a person at a terminal.
+    /// None where the log does not go to a person at a terminal, or that cannot draw.
     pub(super) fn for_terminal(log: &Log) -> Option<Self> {
-        let is_read_by_people = std::io::stdout().is_terminal() && log.format != Some(LogFormat::Json);
+        let target = ProgressDrawTarget::stdout();
+        let is_read_by_people = !target.is_hidden() && log.format != Some(LogFormat::Json);
         is_read_by_people.then(|| {
-            let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
+            let screen = MultiProgress::with_draw_target(target);
             Self { screen, lines: Vec::new() }
         })
     }

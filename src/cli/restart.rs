@@ -39,7 +39,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
     let run = jobs::restart(&config, arguments.stage, arguments.after).await?;
-    say(&queued(arguments.stage, &run));
+    say(&queued(arguments.stage, &run))?;
     Ok(Ending::Done)
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<En
     let (config, log) = settings.databases()?;
     log_to_stderr(&log);
     let rollback = jobs::roll_back(&config, arguments.dry_run).await?;
-    say(&render(&rollback));
+    say(&render(&rollback))?;
     Ok(Ending::Done)
 }
 

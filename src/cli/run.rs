@@ -116,10 +116,9 @@ async fn show(bars: Option<&mut Bars>, config: &Config) -> Infallible {
 }
 
 fn ended(outcomes: &jobs::Outcomes, result: Result<()>) -> Result<Ending> {
-    if !outcomes.is_empty() {
-        say(&summary::render(outcomes, result.is_err()));
-    }
-    result.map(|()| Ending::Done)
+    let said = if outcomes.is_empty() { Ok(()) } else { say(&summary::render(outcomes, result.is_err())) };
+    // Where both failed, the stage is what is told.
+    result.and(said).map(|()| Ending::Done)
 }
 
 fn stopped(signal: &str, stages: &[Stage]) -> Error {

@@ -10,6 +10,7 @@ mod html;
 mod input;
 mod line;
 mod moment;
+mod names;
 mod run;
 mod scan;
 mod summary;

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::category::{Category, Totals, kind_of};
 use super::line::{Event, Line, Mark, Took};
 use super::moment::Moment;
+use super::names::{built_name, detail, short};
 use crate::timeline::Item;
 
 /// What is kept of each run, and how much.
@@ -77,6 +78,8 @@ pub(super) struct Run {
     pub(super) last: Option<DateTime<Utc>>,
     pub(super) marks: Marks,
     pub(super) tries: u64,
+    /// The try that is at work, where one has failed before it.
+    pub(super) retry: Option<u64>,
     pub(super) spans: Vec<Span>,
     pub(super) totals: [Totals; Category::ALL.len()],
     pub(super) ended: Option<(DateTime<Utc>, Status)>,
@@ -104,6 +107,7 @@ impl Run {
             last: None,
             marks: Marks::default(),
             tries: 0,
+            retry: None,
             spans: Vec::new(),
             totals: Default::default(),
             ended: None,
@@ -138,7 +142,9 @@ impl Run {
         match event {
             Event::Mark(Mark::BackupStarted) => true,
             Event::Mark(Mark::BackupNamed) => self.marks.restore.is_some() || has_items(),
-            Event::Mark(Mark::RestoreStarted) => self.marks.restore.is_some() || has_items(),
+            Event::Mark(Mark::RestoreStarted) => {
+                self.marks.restore.is_some() || (has_items() && !self.awaits_its_restore())
+            }
             Event::Mark(Mark::RestoreDone) => self.marks.restored.is_some(),
             Event::Mark(Mark::EnrichmentStarted) => self.marks.enrichment.is_some(),
             Event::Launched { .. } => self.marks.restored.is_some(),
@@ -146,6 +152,12 @@ impl Run {
             Event::Began => self.marks == Marks::default() && has_items(),
             _ => false,
         }
+    }
+
+    /// Whether a backup has begun and nothing came of it yet. Items may stand before the line that starts their restore: in the replaced
+    /// system the two come through two pipes.
+    fn awaits_its_restore(&self) -> bool {
+        self.marks.backup.is_some() && self.marks == Marks { backup: self.marks.backup, ..Marks::default() }
     }
 
     /// Adds what a line says.
@@ -201,11 +213,13 @@ impl Run {
         match event {
             Event::StageStarted { attempt } => {
                 self.tries = self.tries.max(*attempt);
+                self.retry = Some(*attempt).filter(|attempt| *attempt > 1);
                 self.begin(stage, None, at);
             }
             Event::StepStarted { step } => self.begin(cut(step.to_string()), Some(stage), at),
             Event::StageEnded { millis, error } => {
                 let failed = error.is_some();
+                self.retry = None;
                 self.error = error.as_ref().map(|error| cut(error.to_string()));
                 self.end(stage, None, at, *millis, failed);
             }
@@ -213,6 +227,7 @@ impl Run {
                 self.end(cut(step.to_string()), Some(stage), at, *millis, *failed);
             }
             Event::RunEnded { status } => {
+                self.retry = None;
                 let status = if status.as_ref() == "succeeded" { Status::Succeeded } else { Status::Failed };
                 self.ended = Some((at, status));
             }
@@ -371,44 +386,4 @@ fn cut(mut text: String) -> String {
         text.truncate(text.floor_char_boundary(LONGEST_NAME));
     }
     text
-}
-
-/// As pg_restore names it: schema `public` goes without saying.
-fn short(table: &str) -> &str {
-    table.strip_prefix("public.").unwrap_or(table)
-}
-
-/// As pg_restore names it: `INDEX answers_userid_idx`, `CONSTRAINT answers answers_pkey`.
-fn built_name(kind: &str, object: &str, table: &str) -> String {
-    let table = short(table);
-    if kind.ends_with("CONSTRAINT") {
-        return format!("{kind} {table} {object}");
-    }
-    // Only the schema of an index is the table's own.
-    match table.split_once('.').filter(|_| kind == "INDEX") {
-        Some((schema, _)) => format!("{kind} {schema}.{object}"),
-        None => format!("{kind} {object}"),
-    }
-}
-
-fn detail(rows: Option<u64>, bytes: Option<u64>) -> String {
-    let rows = rows.map(|rows| format!("{} rows", crate::format::count(rows)));
-    let bytes = bytes.map(crate::format::bytes);
-    rows.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nightferry_builds_is_called_as_pg_restore_calls_it() {
-        assert_eq!(built_name("INDEX", "answers_idx", "public.answers"), "INDEX answers_idx");
-        assert_eq!(built_name("INDEX", "logs_idx", "audit.logs"), "INDEX audit.logs_idx");
-        assert_eq!(
-            built_name("FK CONSTRAINT", "answers_fk", "public.answers"),
-            "FK CONSTRAINT answers answers_fk"
-        );
-        assert_eq!(built_name("ENRICHMENT", "01_views.sql", "public.x"), "ENRICHMENT 01_views.sql");
-    }
 }

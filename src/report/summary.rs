@@ -22,8 +22,10 @@ pub struct Summary {
     pub ended_at: Option<DateTime<FixedOffset>>,
     /// How it ended.
     pub status: Status,
-    /// What the run itself says of its failure.
+    /// What the run itself says of its failure; that of the try before, where another one is at work.
     pub error: Option<String>,
+    /// The try that is at work, from the second one on.
+    pub retry: Option<u64>,
     /// How often its stage was tried; 0 where the log does not say.
     pub tries: u64,
     /// Its parts.
@@ -148,6 +150,7 @@ impl Summary {
             ended_at: run.ended.map(|(at, _)| fixed(at)),
             status,
             error: run.error.clone().filter(|_| status != Status::Succeeded),
+            retry: run.retry,
             tries: run.tries,
             durations: durations(&run, last),
             rows: run.rows,

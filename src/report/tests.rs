@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod odd;
+
 const OLD: &str = include_str!("../../tests/it/fixtures/replication.log");
 
 fn question(day: Option<&str>) -> Question {
@@ -223,16 +225,10 @@ fn the_lines_of_nightferry_give_stages_steps_tables_and_tries() {
 
 #[test]
 fn a_gzip_that_was_cut_is_read_up_to_there() {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(OLD.as_bytes()).unwrap();
-    let packed = packer.finish().unwrap();
-    let whole =
-        analyze(input::unpacked(Box::new(std::io::Cursor::new(packed.clone()))).unwrap(), &question(None))
-            .unwrap();
+    let packed = packed(OLD.as_bytes());
+    let whole = of_file(&packed).unwrap();
     assert_eq!((whole.lines, whole.broke_off), (OLD.lines().count() as u64, None));
-    let cut = packed[..packed.len() - 12].to_vec();
-    let report =
-        analyze(input::unpacked(Box::new(std::io::Cursor::new(cut))).unwrap(), &question(None)).unwrap();
+    let report = of_file(&packed[..packed.len() - 12]).unwrap();
     assert!(report.broke_off.is_some() && report.lines > 1, "{report:?}");
     assert!(text(&report, Language::English).contains("The log breaks off after"));
 }
@@ -326,6 +322,19 @@ fn a_log_of_nothing_but_beginnings_stays_small() {
     let runs: String = (0..1_000).map(|run| line(&format!("c{run}"), run, "Start create Backup")).collect();
     let report = report(runs);
     assert_eq!((report.runs.len(), report.dropped_runs), (20, 980));
+}
+
+/// A log in a file, as the command reads it.
+fn of_file(bytes: &[u8]) -> Result<Report> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    analyze(open(file.path())?, &question(None))
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
 }
 
 /// Pieces of lines that the reader knows, so that arbitrary logs reach further than the first check.

@@ -47,7 +47,7 @@ fn heading(
     status: Status,
     language: Language,
 ) -> String {
-    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    let name = name.map(|name| format!(" {}", printable(name))).unwrap_or_default();
     let start = started_at.map(|at| format!(", {}", moment(at))).unwrap_or_default();
     format!("{}{name}{start}, {}", language.run(), language.status(status))
 }
@@ -116,7 +116,11 @@ fn unfinished(run: &Summary, language: Language) -> String {
 /// What an operator should know of a run besides.
 pub(super) fn of_a_run(run: &Summary, language: Language) -> Vec<String> {
     let mut notes = Vec::new();
-    notes.extend(run.error.as_ref().map(|error| language.error(&printable(error))));
+    let error = run.error.as_deref().map(printable);
+    notes.extend(match run.retry {
+        Some(attempt) => Some(language.retry(attempt, error.as_deref())),
+        None => error.map(|error| language.error(&error)),
+    });
     if run.tries > 1 {
         notes.push(language.tries(run.tries));
     }

@@ -73,6 +73,15 @@ impl Language {
         self.of(format!("It failed: {error}"), format!("Échec : {error}"))
     }
 
+    pub(super) fn retry(self, attempt: u64, error: Option<&str>) -> String {
+        let before = error.map(|error| {
+            self.of(format!(" The one before failed: {error}"), format!(" La précédente a échoué : {error}"))
+        });
+        let now =
+            self.of(format!("It is at attempt {attempt}."), format!("Elle en est à la tentative {attempt}."));
+        format!("{now}{}", before.unwrap_or_default())
+    }
+
     pub(super) fn tries(self, tries: u64) -> String {
         self.of(
             format!("A stage was tried {tries} times; the times of all tries are added up."),

@@ -1,6 +1,6 @@
 //! The times below the picture: round ones, few enough to be read.
 
-use chrono::{DateTime, Offset, TimeDelta, Utc};
+use chrono::{DateTime, MappedLocalTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// A time on the axis.
@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 pub(super) struct Tick {
     /// Where it is.
     pub(super) at: DateTime<Utc>,
-    /// What it says: `05:10`.
+    /// What it says: `05:10`; `02:30 CEST` where clocks show it twice.
     pub(super) label: String,
     /// The day, on the first tick and on the first one of each day.
     pub(super) day: Option<String>,
@@ -53,18 +53,20 @@ const STEPS: [i64; 25] = [
 /// The ticks from one time to another.
 pub(super) fn ticks(from: DateTime<Utc>, to: DateTime<Utc>, zone: Tz) -> Vec<Tick> {
     let length = (to - from).num_milliseconds().max(1);
-    let step = STEPS.into_iter().find(|step| length / step <= MOST_TICKS).unwrap_or(length / MOST_TICKS);
+    // Longer labels need more room.
+    let most =
+        if is_shown_twice(from, zone) || is_shown_twice(to, zone) { MOST_TICKS / 2 } else { MOST_TICKS };
+    let step = STEPS.into_iter().find(|step| length / step <= most).unwrap_or(length / most);
     // Round in the zone's own hours: an offset may have half an hour.
     let offset = i64::from(from.with_timezone(&zone).offset().fix().local_minus_utc()) * SECOND;
     let local = from.timestamp_millis().saturating_add(offset);
     let first = local.saturating_add(step - 1).div_euclid(step).saturating_mul(step).saturating_sub(offset);
     let mut day_before = None;
-    (0..=MOST_TICKS)
+    (0..=most)
         .filter_map(|nth| DateTime::from_timestamp_millis(first.checked_add(nth * step)?))
         .take_while(|at| *at <= to)
         .map(|at| {
-            let local = at.with_timezone(&zone);
-            let day = local.date_naive();
+            let day = at.with_timezone(&zone).date_naive();
             let is_new = day_before.replace(day) != Some(day);
             let form = if step < SECOND {
                 "%H:%M:%S%.3f"
@@ -73,9 +75,24 @@ pub(super) fn ticks(from: DateTime<Utc>, to: DateTime<Utc>, zone: Tz) -> Vec<Tic
             } else {
                 "%H:%M"
             };
-            Tick { at, label: local.format(form).to_string(), day: is_new.then(|| day.to_string()) }
+            Tick { at, label: shown(at, zone, form), day: is_new.then(|| day.to_string()) }
         })
         .collect()
+}
+
+/// A time as the zone's clocks show it; with the name that the zone has then where they show it twice, as on the night on which they are
+/// set back.
+pub(super) fn shown(at: DateTime<Utc>, zone: Tz, form: &str) -> String {
+    let time = at.with_timezone(&zone);
+    let name = if is_shown_twice(at, zone) { time.format(" %Z").to_string() } else { String::new() };
+    format!("{}{name}", time.format(form))
+}
+
+fn is_shown_twice(at: DateTime<Utc>, zone: Tz) -> bool {
+    let offset = at.with_timezone(&zone).offset().fix();
+    at.naive_utc().checked_add_offset(offset).is_some_and(|local| {
+        matches!(zone.offset_from_local_datetime(&local), MappedLocalTime::Ambiguous(..))
+    })
 }
 
 /// The edges of a picture that has some width, however little happened.
@@ -124,6 +141,21 @@ mod tests {
             let number = labels(3, 3 + seconds, Europe::Paris).len();
             assert!((3..=11).contains(&number), "{seconds} s: {number}");
         }
+    }
+
+    /// 02:00 in Paris on the night of the 25th of October 2026, for the first time: an hour later it is 02:00 again.
+    const TWO_O_CLOCK: i64 = 1_792_886_400 - 1_795_147_800;
+
+    #[test]
+    fn a_time_that_comes_twice_in_a_night_says_which_it_is() {
+        let night = labels(TWO_O_CLOCK - 1800, TWO_O_CLOCK + 9000, Europe::Paris);
+        assert_eq!(
+            night[..],
+            ["01:30", "02:00 CEST", "02:30 CEST", "02:00 CET", "02:30 CET", "03:00", "03:30"]
+        );
+        assert_eq!(labels(TWO_O_CLOCK - 1800, TWO_O_CLOCK + 1800, Tz::UTC)[..2], ["23:30", "23:40"]);
+        let minute = labels(TWO_O_CLOCK + 60, TWO_O_CLOCK + 110, Europe::Paris);
+        assert!(minute.len() <= 6 && minute[0] == "02:01:00 CEST", "{minute:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{Tick, ticks, widened};
+use super::axis::{Tick, shown, ticks, widened};
 use super::marks::{self, Mark, Scale};
 use super::text::{escaped, shortened};
 use super::{Band, Item, Lane, Timeline};
@@ -67,8 +67,8 @@ impl Drawing<'_> {
         format!("Timeline: {items} on {}, {from} to {to}", format::counted(lanes, "lane", "lanes"))
     }
 
-    fn time(&self, at: chrono::DateTime<chrono::Utc>) -> impl std::fmt::Display + use<> {
-        at.with_timezone(&self.timeline.zone).format("%H:%M:%S")
+    fn time(&self, at: chrono::DateTime<chrono::Utc>) -> String {
+        shown(at, self.timeline.zone, "%H:%M:%S")
     }
 
     fn legend(&self) -> String {
@@ -213,6 +213,7 @@ mod tests {
     use super::super::tests::{at, item, timeline};
     use super::*;
     use crate::timeline::Kind;
+    use chrono::DateTime;
 
     #[test]
     fn a_bar_says_what_it_is_when_it_was_and_how_long_it_took() {
@@ -227,6 +228,27 @@ mod tests {
         assert!(svg.contains("10.00 s from 05:10:10, failed") && svg.contains("class=\"x\""), "{svg}");
         assert!(svg.contains(">c1<title>"), "{svg}");
         assert_eq!(svg.matches("tabindex").count(), 2);
+    }
+
+    #[test]
+    fn bars_of_the_hour_that_comes_twice_say_in_which_of_the_two_they_were() {
+        let from = (DateTime::from_timestamp(1_792_886_400, 0).unwrap() - at(0)).num_seconds();
+        let mut timeline = timeline(vec![item(from + 60, from + 70), item(from + 3660, from + 9000)]);
+        timeline.bands = vec![Band {
+            label: "load".into(),
+            start: at(from + 3660),
+            end: Some(at(from + 9000)),
+            failed: false,
+        }];
+        let svg = svg(&timeline);
+        for said in [
+            "10.00 s from 02:01:00 CEST<",
+            "from 02:01:00 CET<",
+            "load, 1 h 29 min from 02:01:00 CET<",
+            "02:01:00 CEST to 03:30:00\"",
+        ] {
+            assert!(svg.contains(said), "{said} is not in {svg}");
+        }
     }
 
     #[test]

@@ -77,6 +77,11 @@ pub(super) fn count(number: i64) -> String {
     format::count(number.max(0).unsigned_abs())
 }
 
+/// A count of rows with its word: `1 row`.
+pub(super) fn rows(number: i64) -> String {
+    format::counted(usize::try_from(number).unwrap_or(0), "row", "rows")
+}
+
 /// A size.
 pub(super) fn bytes(number: i64) -> String {
     format::bytes(number.max(0).unsigned_abs())

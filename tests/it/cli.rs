@@ -251,3 +251,42 @@ async fn a_run_ends_with_its_summary_after_a_log_of_json_lines() {
     assert!(summary.contains("\nnotification: done"), "{summary}");
     assert_eq!(stderr(&output), "");
 }
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_an_error_unless_nobody_reads_on() {
+    let night = TestNight::new().await;
+    night.source_sql("create table users (id int primary key)").await;
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/replication.log");
+    for words in [
+        "run night",
+        "status",
+        "status --watch",
+        "status --json",
+        "history",
+        "plan",
+        "check",
+        "logs LOG",
+        "logs LOG --json",
+    ] {
+        let words = words.replace("LOG", log);
+        let arguments: Vec<&str> = words.split(' ').collect();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = night.command(&arguments, &[]).stdout(full).output().unwrap();
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{words}: {text}");
+        assert!(text.starts_with("error: cannot write the answer to standard output: "), "{words}: {text}");
+        assert!(text.contains("\nhint: ") && text.lines().count() == 2, "{words}: {text}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = night.command(&arguments, &[]).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{words}");
+    }
+    // Where the work fails too, that is what is said.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let nobody = [("LCMS_API_URL", "http://127.0.0.1:1"), ("LCMS_API_KEY", "k")];
+    let output = night.command(&["run", "night"], &nobody).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("standard output"), "{}", stderr(&output));
+}

@@ -260,3 +260,40 @@ fn a_page_is_written_beside_the_text_and_two_days_are_compared() {
     let compared = text(&logs(&[OLD, "--compare", "2020-10-21", "2020-10-22"]));
     assert!(compared.contains("  Backup duration") && compared.contains("+0h 27min 42s\n"), "{compared}");
 }
+
+#[test]
+fn a_page_never_takes_the_place_of_its_log() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("x.log");
+    let whole = std::fs::read(repository().join(OLD)).unwrap();
+    std::fs::write(&log, &whole).unwrap();
+    std::os::unix::fs::symlink("x.log", folder.path().join("link")).unwrap();
+    std::fs::hard_link(&log, folder.path().join("second-name")).unwrap();
+    let from = |input: &str, page: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nightferry"));
+        command.args(["logs", input, "--html", page]).env_clear().current_dir(&folder);
+        command.stdin(std::fs::File::open(&log).unwrap()).output().unwrap()
+    };
+    for (input, page) in [
+        ("x.log", "x.log"),
+        ("x.log", "./../x.log"),
+        ("x.log", "link"),
+        ("link", "second-name"),
+        ("-", "x.log"),
+    ] {
+        let page =
+            page.replace("..", &format!("../{}", folder.path().file_name().unwrap().to_str().unwrap()));
+        let output = from(input, &page);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{input} {page}: {said}");
+        assert!(said.starts_with(&format!("error: --html {page} is the log itself")), "{said}");
+        assert!(said.lines().count() == 2 && said.contains("hint: name another file for the page"), "{said}");
+        assert_eq!(std::fs::read(&log).unwrap(), whole);
+    }
+    let two = logs(&["--compare", log.to_str().unwrap(), OLD, "--html", OLD]);
+    assert_eq!(two.status.code(), Some(2));
+    for page in ["night.html", "/dev/null"] {
+        assert_eq!(from("x.log", page).status.code(), Some(0), "{page}");
+    }
+    assert!(std::fs::read_to_string(folder.path().join("night.html")).unwrap().contains("</html>"));
+}

@@ -17,7 +17,11 @@ struct OnTerminal {
 
 impl OnTerminal {
     fn start(night: &TestNight, words: &str) -> Self {
-        let command = night.command(&[], &[("TERM", "xterm-256color")]);
+        Self::of_kind("xterm-256color", night, words)
+    }
+
+    fn of_kind(terminal: &str, night: &TestNight, words: &str) -> Self {
+        let command = night.command(&[], &[("TERM", terminal)]);
         let program = command.get_program().to_str().unwrap().to_owned();
         let typescript = night.path("typescript");
         let mut script = Command::new("script");
@@ -105,6 +109,27 @@ async fn a_watch_on_a_terminal_is_drawn_anew_until_the_run_has_ended() {
     let screen = command.screen();
     assert_eq!((screen.matches("Run ").count(), screen.matches(" succeeded: ").count()), (1, 1), "{screen}");
     assert!(!screen.contains("Under way"), "{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_can_do_nothing_gets_lines_only() {
+    let night = night().await;
+    let everything = |command: &OnTerminal| std::fs::read_to_string(&command.typescript).unwrap();
+    let mut copying = closed(&night, 77).await;
+    let mut command = OnTerminal::of_kind("dumb", &night, "run full-replication");
+    copying.reached().await;
+    let mut watch = OnTerminal::of_kind("dumb", &night, "status --watch");
+    watch.shows(&["full-replication load"]).await;
+    drop(copying);
+    assert_eq!((command.ends().await, watch.ends().await), (0, 0));
+    for text in [everything(&command), everything(&watch)] {
+        assert!(!text.contains(['\u{1b}', '█']), "{text:?}");
+    }
+    let text = everything(&command);
+    assert!(
+        text.contains(" INFO stage{") && text.contains("full-replication: 1 table, 1,000 rows"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,8 @@ async fn a_panic_is_reported_with_the_run_and_stage_that_it_happened_in() {
     let dsn = ingest.dsn();
     let log = Log::load(&Variables::from_pairs([("SENTRY_DSN", dsn.as_str())])).unwrap();
     let layer = reporting::start(log.sentry.as_ref().unwrap()).unwrap();
-    let subscriber = telemetry::subscriber(&log, false, std::io::sink, Some(Box::new(layer)));
+    let subscriber =
+        telemetry::subscriber(&log, telemetry::Screen::None, std::io::sink, Some(Box::new(layer)));
 
     tracing::subscriber::with_default(subscriber, || {
         let stage = tracing::info_span!(target: "nightferry", "stage", run = "R", stage = "notification");

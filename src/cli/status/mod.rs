@@ -2,7 +2,6 @@
 
 mod render;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -62,11 +61,12 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(config: &'a Config, json: bool) -> Self {
-        let is_screen = !json && std::io::stdout().is_terminal();
+        let target = ProgressDrawTarget::stdout();
+        let is_screen = !json && !target.is_hidden();
         let screen = is_screen.then(|| {
             let style =
                 ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout()).with_style(style)
+            ProgressBar::with_draw_target(None, target).with_style(style)
         });
         Self { config, json, screen, said: String::new() }
     }
@@ -131,9 +131,9 @@ impl<'a> Watch<'a> {
             let text = serde_json::to_string(overview).map_err(|error| {
                 Error::new(ErrorKind::Internal, "cannot write the answer as JSON").because(error)
             })?;
-            say(&format!("{text}\n"));
+            say(&format!("{text}\n"))?;
         } else {
-            say(&format!("{} {line}\n", local(overview.at, self.config.queue.timezone)));
+            say(&format!("{} {line}\n", local(overview.at, self.config.queue.timezone)))?;
         }
         self.said = line;
         Ok(())
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
     fn end(&mut self, overview: &Overview, status: &str) -> Result<Ending> {
         if let Some(screen) = self.screen.take() {
             screen.finish_and_clear();
-            say(&render::overview(overview, self.config.queue.timezone));
+            say(&render::overview(overview, self.config.queue.timezone))?;
         } else {
             self.show(overview)?;
         }

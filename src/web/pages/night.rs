@@ -272,7 +272,7 @@ fn items(detail: &NightDetail) -> Vec<Item> {
             lane: lane(&table.connection, &table.stage),
             start,
             end: Some(start + TimeDelta::milliseconds(table.duration_ms)),
-            detail: format!("{} rows, {}", shown::count(table.rows_written), shown::bytes(table.bytes)),
+            detail: format!("{}, {}", shown::rows(table.rows_written), shown::bytes(table.bytes)),
             failed: false,
         })
     });
