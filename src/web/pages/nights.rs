@@ -76,7 +76,8 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(night: &NightRow, zone: Tz, now: DateTime<Utc>) -> Self {
-        let what = RunId::from(night.run_id.clone()).beside().map_or("night", Stage::name);
+        let other = if night.is_night { "night" } else { "one stage" };
+        let what = RunId::from(night.run_id.clone()).beside().map_or(other, Stage::name);
         Self {
             run: shown::text(&night.run_id),
             link: shown::night_link(&night.run_id),
@@ -170,9 +171,9 @@ fn in_order(overview: &Overview) -> Vec<&LastSuccess> {
     successes
 }
 
-/// How long the nights took; jobs beside them are left out.
+/// How long the nights took; what is none is left out.
 fn bars(last: &[NightRow], zone: Tz, now: DateTime<Utc>) -> Option<String> {
-    let is_night = |night: &&NightRow| RunId::from(night.run_id.clone()).beside().is_none();
+    let is_night = |night: &&NightRow| night.is_night;
     let took = |night: &NightRow| (night.ended_at.unwrap_or(now) - night.started_at).num_milliseconds();
     // One that was left open for days would make all others look like nothing.
     let ended = last.iter().filter(is_night).filter(|night| night.ended_at.is_some());

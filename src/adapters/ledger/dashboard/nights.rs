@@ -34,6 +34,8 @@ pub struct NightRow {
     pub host: String,
     /// The version that ran it.
     pub version: String,
+    /// Whether it is a night; else one stage that was done by hand, or a job beside the night.
+    pub is_night: bool,
 }
 
 /// The copy that readers see.
@@ -47,7 +49,7 @@ pub struct LiveCopy {
     pub as_of: Option<DateTime<Utc>>,
 }
 
-const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version";
+const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version, is_night";
 
 impl LedgerReader {
     /// The runs, the latest first, and how many there are.

@@ -1,0 +1,156 @@
+//! What the ledger says of nights and tables is true also where a night failed, was restarted, was done in place or by hand.
+
+use nightferry::adapters::ledger::{Ledger, Origin};
+use nightferry::error::ErrorKind;
+use nightferry::ids::Stage;
+use tokio_util::sync::CancellationToken;
+
+use crate::queue_chain::{Act, Chain};
+use crate::support::web::WebProcess;
+use crate::support::{TestNight, until};
+
+/// A measure of the nights.
+async fn measured(night: &TestNight, column: &str) -> String {
+    let measure = include_str!("../../sql/catalog/night_measure.sql");
+    night.warehouse.one(&format!("select {column} from ({measure}) as measure")).await
+}
+
+/// The run of the last good night; empty where there is none.
+async fn good_night(night: &TestNight) -> String {
+    night.warehouse.one("select max(run_id) from nightferry.last_success where stage = 'night'").await
+}
+
+/// The one after which a night is late.
+async fn watched(night: &TestNight) -> String {
+    let ledger = Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
+    ledger.last_good_night().await.unwrap().unwrap().0.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_is_restarted_over_a_failed_copy_makes_no_night_good() {
+    let chain = Chain::on_a_file().await;
+    let worker = chain.worker();
+    let good = chain.restart(Stage::FullReplication).await;
+    chain.ended(&good, Stage::Notification).await;
+    until("the good night", async || (good_night(&chain.night).await == good.as_str()).then_some(())).await;
+    assert_eq!(measured(&chain.night, "last_succeeded").await, "t");
+
+    let chain = chain.act(Stage::FullReplication, &[Act::Fail(ErrorKind::Privilege)]);
+    let failed = chain.restart(Stage::FullReplication).await;
+    chain.ended(&failed, Stage::FullReplication).await;
+    for stage in [Stage::Notification, Stage::IncrementalReplication] {
+        let over_it = chain.restart(stage).await;
+        chain.ended(&over_it, Stage::Notification).await;
+        until("its run to be closed", async || {
+            (chain.ledger_of(&over_it).await.starts_with("succeeded")).then_some(())
+        })
+        .await;
+        assert_eq!(measured(&chain.night, "last_succeeded").await, "f", "{stage}");
+        assert_eq!(good_night(&chain.night).await, good.as_str(), "{stage}");
+        assert_eq!(watched(&chain.night).await, good.as_str(), "{stage}");
+    }
+
+    // One whose copy was there, and which failed later, is taken up from there.
+    let chain = chain.act(Stage::LearningContentReplication, &[Act::Fail(ErrorKind::Privilege)]);
+    let failed = chain.restart(Stage::FullReplication).await;
+    chain.ended(&failed, Stage::LearningContentReplication).await;
+    let taken_up = chain.restart(Stage::LearningContentReplication).await;
+    chain.ended(&taken_up, Stage::Notification).await;
+    until("the night to be good", async || {
+        (good_night(&chain.night).await == taken_up.as_str()).then_some(())
+    })
+    .await;
+    assert_eq!(measured(&chain.night, "last_succeeded").await, "t");
+    assert_eq!(watched(&chain.night).await, taken_up.as_str());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_by_hand_says_nothing_of_the_nights_but_for_a_copy_that_failed() {
+    let chain = Chain::on_a_file().await;
+    let by_hand = async |chain: &Chain, stages: &[Stage]| {
+        chain.jobs().run_now(stages, Origin::Command, &CancellationToken::new()).await.1.is_ok()
+    };
+    assert!(by_hand(&chain, &[Stage::FullReplication]).await);
+    assert_eq!(measured(&chain.night, "last_succeeded").await, "", "no night yet");
+    assert!(by_hand(&chain, &Stage::NIGHT).await);
+    let good = good_night(&chain.night).await;
+    assert_eq!(measured(&chain.night, "last_succeeded").await, "t");
+
+    let failing = Act::Fail(ErrorKind::Privilege);
+    let chain = chain.act(Stage::IncrementalReplication, std::slice::from_ref(&failing));
+    for is_well in [false, true] {
+        assert_eq!(by_hand(&chain, &[Stage::IncrementalReplication]).await, is_well);
+        assert_eq!(measured(&chain.night, "last_succeeded").await, "t", "{is_well}");
+    }
+    let chain = chain.act(Stage::FullReplication, std::slice::from_ref(&failing));
+    for (is_well, measure) in [(false, "f"), (true, "t")] {
+        assert_eq!(by_hand(&chain, &[Stage::FullReplication]).await, is_well);
+        assert_eq!(
+            measured(&chain.night, "last_succeeded").await,
+            measure,
+            "a copy that fails counts until one ends well"
+        );
+    }
+    // A whole night that failed is not mended by its first stage alone.
+    let chain = chain.act(Stage::FullReplication, &[failing]);
+    assert!(!by_hand(&chain, &Stage::NIGHT).await);
+    assert!(by_hand(&chain, &[Stage::FullReplication]).await);
+    assert_eq!(measured(&chain.night, "last_succeeded").await, "f");
+    assert_eq!((good_night(&chain.night).await, watched(&chain.night).await), (good.clone(), good));
+    let nights = "select count(*) from nightferry.run_history where is_night";
+    assert_eq!(chain.night.warehouse.one(nights).await, "2");
+
+    let page = WebProcess::of(&chain.night, &[]).await.page("/nights").await;
+    assert_eq!(page.matches("<span class=\"tag\">one stage</span>").count(), 6, "{page}");
+}
+
+/// A night with an empty ledger.
+async fn with_ledger() -> TestNight {
+    let night = TestNight::new().await;
+    Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
+    night
+}
+
+#[tokio::test]
+async fn a_pause_between_two_tries_is_no_part_of_how_long_a_night_takes() {
+    let night = with_ledger().await;
+    // Failed after half an hour, and tried again eight hours later: by now for ten minutes.
+    night
+        .warehouse_sql(
+            "insert into nightferry.runs (run_id, origin, host, version, started_at)
+                values ('20261120T041000Z', 'schedule', 'h', '0', now() - interval '9 hours');
+             insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at) values
+                ('20261120T041000Z', 'full-replication', 1, 'failed', now() - interval '9 hours', now() - interval '510 minutes'),
+                ('20261120T041000Z', 'full-replication', 2, 'running', now() - interval '10 minutes', null)",
+        )
+        .await;
+    let since = "extract(epoch from now() - open_since)::int / 60";
+    assert_eq!(measured(&night, since).await, "10");
+    // It went on, and is at its second stage.
+    night
+        .warehouse_sql(
+            "update nightferry.stages set status = 'succeeded', ended_at = now() - interval '3 minutes' where attempt = 2;
+             insert into nightferry.stages (run_id, stage, attempt, started_at)
+                values ('20261120T041000Z', 'incremental-replication', 1, now() - interval '2 minutes')",
+        )
+        .await;
+    assert_eq!(measured(&night, since).await, "9", "seven minutes of the one, two of the other");
+    night
+        .warehouse_sql(
+            "update nightferry.stages set status = 'succeeded', ended_at = now() where status = 'running';
+             insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at)
+                select run_id, stage, 1, 'succeeded', now(), now()
+                from nightferry.runs, unnest(array['learning-content-replication', 'notification']) as stage;
+             update nightferry.runs set status = 'succeeded', ended_at = now() + interval '1 s'",
+        )
+        .await;
+    assert_eq!(measured(&night, "round(last_seconds), round(usual_seconds), open_since").await, "540|540|");
+    assert_eq!(
+        night
+            .warehouse
+            .one("select worked between '9 min' and '9 min 1 s' from nightferry.run_history")
+            .await,
+        "t"
+    );
+}
