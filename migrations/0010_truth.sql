@@ -1,4 +1,4 @@
--- What a good night is is said in run_history: the other views, the pages and the measures ask it.
+-- What a good night is is said in run_history, and what readers see now in live_copy: the other views, the pages and the measures ask them.
 
 -- Whether a command was `run night`, and not one stage that was done by hand.
 alter table nightferry.runs add column asked_for_night boolean not null default false;
@@ -102,3 +102,76 @@ union all
     order by ended_at desc
     limit 1
 );
+
+-- What readers see: the copy that is live, or the one that a night is making in its place, or left there unfinished. No row where no night
+-- has published or replaced anything yet.
+create view nightferry.live_copy as
+select
+    generations.run_id,
+    made.attempt,
+    generations.mode,
+    case
+        when generations.run_id is null then 'foreign'
+        when generations.published_at is not null then 'whole'
+        when made.status = 'running' then 'filling'
+        else 'unfinished'
+    end as state,
+    generations.created_at as begun_at,
+    generations.published_at,
+    fresh_as_of,
+    now() - fresh_as_of as age
+from nightferry.generations
+left join lateral (
+    -- The attempt that began it: a later one may have failed before it came so far.
+    select stages.run_id, stages.stage, stages.attempt, stages.status, stages.started_at
+    from nightferry.stages
+    where stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.started_at <= generations.created_at
+    order by stages.attempt desc
+    limit 1
+) as made on true
+left join nightferry.source_backups
+    on (source_backups.run_id, source_backups.stage, source_backups.attempt) = (made.run_id, made.stage, made.attempt)
+cross join lateral (
+    select case when generations.published_at is not null then coalesce(source_backups.taken_at, made.started_at) end as fresh_as_of
+) as moment
+-- A night in place drops the live one when it begins to build: from then on there is this one only.
+where generations.state = 'live' or (generations.state = 'next' and generations.mode = 'in_place');
+
+-- How old is what readers see, table by table: since the copy was read, or since the backup was taken that it comes from. Of the copy that is
+-- live and of the other stages, the later one counts: an incremental table is loaded whole once, and is older then than its increments.
+create or replace view nightferry.table_freshness as
+with of_the_copy as (
+    select tables.*
+    from nightferry.live_copy
+    join nightferry.tables using (run_id, attempt)
+    where tables.stage = 'full-replication'
+),
+of_other_stages as (
+    select distinct on (tables.schema_name, tables.table_name) tables.*
+    from nightferry.tables
+    join nightferry.stages using (run_id, stage, attempt)
+    where tables.stage <> 'full-replication'
+    order by tables.schema_name, tables.table_name, stages.started_at desc
+),
+latest as (
+    select distinct on (written.schema_name, written.table_name)
+        written.*, coalesce(source_backups.taken_at, stages.started_at) as fresh_as_of
+    from (select * from of_other_stages union all select * from of_the_copy) as written
+    join nightferry.stages using (run_id, stage, attempt)
+    left join nightferry.source_backups using (run_id, stage, attempt)
+    order by written.schema_name, written.table_name, stages.started_at desc
+)
+select
+    latest.schema_name,
+    latest.table_name,
+    latest.treatment,
+    latest.rows_written,
+    latest.run_id,
+    latest.fresh_as_of,
+    now() - latest.fresh_as_of as age
+from latest
+-- Those that are there: one that was dropped since has no age.
+join pg_catalog.pg_namespace on pg_namespace.nspname = latest.schema_name
+join pg_catalog.pg_class on pg_class.relnamespace = pg_namespace.oid and pg_class.relname = latest.table_name and pg_class.relkind in ('r', 'p');
+
+grant select on nightferry.live_copy to public;

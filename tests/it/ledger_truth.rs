@@ -9,6 +9,19 @@ use crate::queue_chain::{Act, Chain};
 use crate::support::web::WebProcess;
 use crate::support::{TestNight, until};
 
+const SOURCE: &str = "
+    create table users (id int primary key, name text);
+    create table events (id bigserial primary key, value text);
+    create table logs (id bigserial primary key, value text);
+    insert into users select g, 'name ' || g from generate_series(1, 100) g;
+    insert into events (value) select 'old' from generate_series(1, 500);
+    insert into logs (value) select 'old' from generate_series(1, 5)";
+
+const FRESHNESS: &str =
+    "select table_name, treatment, rows_written, run_id from nightferry.table_freshness order by 1";
+const LAST_COPY: &str =
+    "select run_id from nightferry.stages where stage = 'full-replication' order by started_at desc limit 1";
+
 /// A measure of the nights.
 async fn measured(night: &TestNight, column: &str) -> String {
     let measure = include_str!("../../sql/catalog/night_measure.sql");
@@ -24,6 +37,10 @@ async fn good_night(night: &TestNight) -> String {
 async fn watched(night: &TestNight) -> String {
     let ledger = Ledger::open(&night.warehouse.seen_by_the_product()).await.unwrap();
     ledger.last_good_night().await.unwrap().unwrap().0.to_string()
+}
+
+fn enrichment(night: &TestNight, sql: &str) {
+    std::fs::write(night.path("enrichment/01_step.sql"), format!("-- needs: users\n{sql};\n")).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +120,87 @@ async fn a_stage_by_hand_says_nothing_of_the_nights_but_for_a_copy_that_failed()
 
     let page = WebProcess::of(&chain.night, &[]).await.page("/nights").await;
     assert_eq!(page.matches("<span class=\"tag\">one stage</span>").count(), 6, "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_are_told_of_a_copy_that_is_replaced_in_place_and_of_one_that_was_left_unfinished() {
+    let night = TestNight::new().await;
+    let in_place = [("PUBLISH_MODE", "in_place")];
+    night.source_sql(SOURCE).await;
+    let web = WebProcess::of(&night, &[]).await;
+    night.full(&in_place).await;
+    assert!(web.page("/nights").await.contains("The warehouse holds the copy of"));
+
+    // Held up after its tables were loaded, and before it is published.
+    let mut gate = night.warehouse.connect().await;
+    crate::support::execute_on(&mut gate, "select pg_advisory_lock(42)").await;
+    enrichment(&night, "select pg_advisory_xact_lock(42); select 1 / 0");
+    let settings = night.config(&in_place);
+    let running = tokio::spawn(async move {
+        let stages = [Stage::FullReplication];
+        nightferry::jobs::run_now(&settings, &stages, Origin::Command, &CancellationToken::new()).await.1
+    });
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and objid = 42 and not granted";
+    until("the night to be at its enrichment", async || {
+        (night.warehouse.one(waits).await == "1").then_some(())
+    })
+    .await;
+    let run = night.warehouse.one(LAST_COPY).await;
+    let brought =
+        [format!("events|full|500|{run}"), format!("logs|full|5|{run}"), format!("users|full|100|{run}")];
+    assert_eq!(night.warehouse.rows(FRESHNESS).await, brought, "what is loaded by now is there");
+    let sentence = web.page("/nights").await;
+    assert!(
+        sentence.contains(&format!("Run {run} has been replacing the copy in place since")),
+        "{sentence}"
+    );
+    let live =
+        "select run_id, mode, state, published_at is null, fresh_as_of is null from nightferry.live_copy";
+    assert_eq!(night.warehouse.rows(live).await, [format!("{run}|in_place|filling|t|t")]);
+
+    crate::support::execute_on(&mut gate, "select pg_advisory_unlock(42)").await;
+    running.await.unwrap().unwrap_err();
+    let left = [format!("{run}|in_place|unfinished|t|t")];
+    let told = format!("Run {run} began to replace the copy in place on");
+    // A night that publishes by swap, and fails before that, changes nothing of it.
+    for mode in ["in_place", "swap"] {
+        if mode == "swap" {
+            night.try_run(Stage::FullReplication, &[("PUBLISH_MODE", mode)]).await.unwrap_err();
+        }
+        assert_eq!(night.warehouse.rows(live).await, left, "{mode}");
+        assert_eq!(night.warehouse.rows(FRESHNESS).await, brought, "{mode}");
+        let page = web.page("/nights").await;
+        assert!(page.contains(&told), "{mode}: {page}");
+    }
+    enrichment(&night, "select 1");
+    night.full(&[("PUBLISH_MODE", "swap")]).await;
+    assert!(web.page("/nights").await.contains("The warehouse holds the copy of"));
+    assert!(night.warehouse.one(live).await.ends_with("|swap|whole|f|f"));
+}
+
+#[tokio::test]
+async fn freshness_follows_what_was_written_last_and_forgets_what_is_gone() {
+    let night = TestNight::new().await;
+    let modes = [("BACKUP_MODE", r#"{"events":"incremental","logs":"incremental"}"#)];
+    night.source_sql(SOURCE).await;
+    night.full(&modes).await;
+    night.run(Stage::IncrementalReplication, &modes).await;
+    let stage = "select table_name, stage from nightferry.table_freshness join nightferry.stages using (run_id) order by 1";
+    let increments =
+        ["events|incremental-replication", "logs|incremental-replication", "users|full-replication"];
+    assert_eq!(night.warehouse.rows(stage).await, increments);
+
+    night.source_sql("drop table logs; insert into events (value) values ('new')").await;
+    night.warehouse_sql("drop table logs").await;
+    let adopted = night.binary(&["adopt"], &[]).await;
+    assert!(adopted.status.success(), "{}", String::from_utf8_lossy(&adopted.stderr));
+    night.full(&[]).await;
+    night.run(Stage::IncrementalReplication, &[]).await;
+    let run = night.warehouse.one(LAST_COPY).await;
+    assert_eq!(
+        night.warehouse.rows(FRESHNESS).await,
+        [format!("events|full|501|{run}"), format!("users|full|100|{run}")]
+    );
 }
 
 /// A night with an empty ledger.

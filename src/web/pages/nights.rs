@@ -140,11 +140,20 @@ fn holds(live: Option<&LiveCopy>, zone: Tz, now: DateTime<Utc>) -> Holds {
         let sentence = "No night has published a copy yet.".to_owned();
         return Holds { sentence, run: None, since: None };
     };
-    let sentence = match live.as_of {
-        Some(at) => {
+    let begun = shown::moment(live.begun_at, zone);
+    let run = shown::text(live.run_id.as_deref().unwrap_or_default());
+    let sentence = match (live.state.as_str(), live.fresh_as_of) {
+        ("whole", Some(at)) => {
             format!("The warehouse holds the copy of {} ({}).", shown::moment(at, zone), shown::ago(at, now))
         }
-        None => "The warehouse holds what was there before nightferry.".to_owned(),
+        ("whole", None) => "The warehouse holds a copy whose age is not known.".to_owned(),
+        ("filling", _) => format!(
+            "Run {run} has been replacing the copy in place since {begun}: tables are empty until it comes to them."
+        ),
+        ("unfinished", _) => format!(
+            "Run {run} began to replace the copy in place on {begun} and left it unfinished: tables may be empty until a night ends well."
+        ),
+        _ => "The warehouse holds what was there before nightferry.".to_owned(),
     };
     let since = live.published_at.map(|at| shown::moment(at, zone));
     Holds { sentence, run: live.run_id.clone(), since }

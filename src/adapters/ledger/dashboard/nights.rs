@@ -43,10 +43,14 @@ pub struct NightRow {
 pub struct LiveCopy {
     /// The run that made it; none for what was there before nightferry.
     pub run_id: Option<String>,
+    /// `whole`, `filling`, `unfinished` or `foreign`, as docs/ledger.md has it.
+    pub state: String,
+    /// When its building began.
+    pub begun_at: DateTime<Utc>,
     /// When it became live.
     pub published_at: Option<DateTime<Utc>>,
-    /// When the backup was taken that it comes from, or when the source began to be read.
-    pub as_of: Option<DateTime<Utc>>,
+    /// When the backup was taken that it comes from, or when the source began to be read; none where it is not whole.
+    pub fresh_as_of: Option<DateTime<Utc>>,
 }
 
 const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version, is_night";
@@ -92,18 +96,14 @@ impl LedgerReader {
         .await
     }
 
-    /// The copy that readers see; none where no night has published one.
+    /// The copy that readers see; none where no night has published one, or begun one in place.
     ///
     /// # Errors
     /// Those of [`LedgerReader::nights`].
     pub async fn live_copy(&self) -> Result<Option<LiveCopy>> {
         self.ask(async |session| {
             sqlx::query_as(
-                "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
-                 from nightferry.generations
-                 left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
-                     on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
-                 where generations.state = 'live' order by stages.attempt desc limit 1",
+                "select run_id, state, begun_at, published_at, fresh_as_of from nightferry.live_copy",
             )
             .fetch_optional(session.raw())
             .await
