@@ -137,6 +137,32 @@ cross join lateral (
 -- A night in place drops the live one when it begins to build: from then on there is this one only.
 where generations.state = 'live' or (generations.state = 'next' and generations.mode = 'in_place');
 
+-- What became of each table in every attempt of a stage.
+create or replace view nightferry.table_history as
+select
+    tables.schema_name,
+    tables.table_name,
+    tables.run_id,
+    tables.stage,
+    tables.attempt,
+    stages.status as stage_status,
+    tables.treatment,
+    tables.rows_written,
+    tables.bytes,
+    coalesce(tables.started_at, stages.started_at) as started_at,
+    make_interval(secs => tables.duration_ms / 1000.0) as duration,
+    -- The other stages commit what they write; a copy is seen once it is published, but for one that is made in place.
+    case
+        when tables.stage <> 'full-replication' or stages.status = 'succeeded' then true
+        else exists (
+            select from nightferry.generations
+            where generations.run_id = tables.run_id
+              and generations.created_at between stages.started_at and coalesce(stages.ended_at, 'infinity')
+              and (generations.mode = 'in_place' or generations.published_at is not null))
+    end as reached_readers
+from nightferry.tables
+join nightferry.stages using (run_id, stage, attempt);
+
 -- How old is what readers see, table by table: since the copy was read, or since the backup was taken that it comes from. Of the copy that is
 -- live and of the other stages, the later one counts: an incremental table is loaded whole once, and is older then than its increments.
 create or replace view nightferry.table_freshness as

@@ -162,10 +162,14 @@ async fn readers_are_told_of_a_copy_that_is_replaced_in_place_and_of_one_that_wa
     running.await.unwrap().unwrap_err();
     let left = [format!("{run}|in_place|unfinished|t|t")];
     let told = format!("Run {run} began to replace the copy in place on");
+    let reached = "select distinct run_id, stage_status, reached_readers from nightferry.table_history order by 1 desc limit 1";
     // A night that publishes by swap, and fails before that, changes nothing of it.
     for mode in ["in_place", "swap"] {
         if mode == "swap" {
             night.try_run(Stage::FullReplication, &[("PUBLISH_MODE", mode)]).await.unwrap_err();
+            assert!(night.warehouse.one(reached).await.ends_with("|failed|f"), "nobody has seen these");
+        } else {
+            assert_eq!(night.warehouse.one(reached).await, format!("{run}|failed|t"));
         }
         assert_eq!(night.warehouse.rows(live).await, left, "{mode}");
         assert_eq!(night.warehouse.rows(FRESHNESS).await, brought, "{mode}");
@@ -201,6 +205,65 @@ async fn freshness_follows_what_was_written_last_and_forgets_what_is_gone() {
         night.warehouse.rows(FRESHNESS).await,
         [format!("events|full|501|{run}"), format!("users|full|100|{run}")]
     );
+    let page = WebProcess::of(&night, &[]).await.page("/tables?q=events").await;
+    assert!(page.contains(">full<") && page.contains("<td class=\"number\">501</td>"), "{page}");
+}
+
+#[tokio::test]
+async fn what_an_increment_brought_counts_though_its_stage_failed() {
+    let night = TestNight::new().await;
+    let modes = [("BACKUP_MODE", r#"{"eva":"incremental","evb":"incremental"}"#)];
+    // The one that refers to the other comes after it.
+    night
+        .source_sql(
+            "create table eva (id int primary key);
+             create table evb (id int primary key, eva_id int references eva);
+             insert into eva select generate_series(1, 10)",
+        )
+        .await;
+    night.full(&modes).await;
+    night.run(Stage::IncrementalReplication, &modes).await;
+    night.source_sql("insert into eva select generate_series(11, 15); insert into evb values (1, 11)").await;
+    night.warehouse_sql("alter table evb add constraint none_at_all check (id > 1)").await;
+    night.try_run(Stage::IncrementalReplication, &modes).await.unwrap_err();
+    assert_eq!(night.warehouse.one("select count(*) from eva").await, "15");
+    let history =
+        "select table_name, stage_status, rows_written, reached_readers from nightferry.table_history
+        where stage = 'incremental-replication' and rows_written > 0";
+    assert_eq!(night.warehouse.rows(history).await, ["eva|failed|5|t"]);
+    let web = WebProcess::of(&night, &[]).await;
+    let page = web.page("/tables?q=eva").await;
+    assert!(page.contains("<td class=\"number\">+5</td>"), "{page}");
+    let page = web.page("/table?schema=public&name=eva").await;
+    assert!(page.contains("Rows added, night after night") && page.contains("between 0 and 5"), "{page}");
+}
+
+#[tokio::test]
+async fn rows_that_are_written_again_are_no_growth() {
+    let night = with_ledger().await;
+    for (day, table, treatment) in [
+        (1, "accounts", "upsert"),
+        (2, "accounts", "upsert"),
+        (3, "accounts", "upsert"),
+        (2, "visits", "reconcile"),
+    ] {
+        let run = format!("2026110{day}T041000Z");
+        night
+            .warehouse_sql(&format!(
+                "insert into nightferry.runs (run_id, origin, host, version, status, started_at, ended_at)
+                    values ('{run}', 'schedule', 'h', '0', 'succeeded', '2026-11-0{day}', '2026-11-0{day} 01:00') on conflict do nothing;
+                 insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at)
+                    values ('{run}', 'incremental-replication', 1, 'succeeded', '2026-11-0{day}', '2026-11-0{day} 01:00') on conflict do nothing;
+                 insert into nightferry.tables (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms)
+                    values ('{run}', 'incremental-replication', 1, 'public', '{table}', '{treatment}', 1000, 9, 1)",
+            ))
+            .await;
+    }
+    let web = WebProcess::of(&night, &[]).await;
+    let page = web.page("/tables?q=accounts").await;
+    assert!(page.contains(">upsert<") && !page.contains("+3,000") && !page.contains("only adds"), "{page}");
+    let page = web.page("/table?schema=public&name=accounts").await;
+    assert!(page.contains("Rows written, night after night") && !page.contains("Rows added"), "{page}");
 }
 
 /// A night with an empty ledger.
