@@ -6,7 +6,7 @@ use nightferry::ids::Stage;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue_chain::{Act, Chain};
-use crate::support::web::WebProcess;
+use crate::support::web::{READER, WebProcess};
 use crate::support::{TestNight, until};
 
 const SOURCE: &str = "
@@ -314,4 +314,22 @@ async fn a_pause_between_two_tries_is_no_part_of_how_long_a_night_takes() {
             .await,
         "t"
     );
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_from_nothing_so_that_the_first_one_is_seen_to_come() {
+    let night = TestNight::new().await;
+    let web = WebProcess::of(&night, &[]).await;
+    let count = |number: u32| {
+        format!("nightferry_failures_total{{stage=\"full-replication\",kind=\"refused\"}} {number}")
+    };
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains(&count(0)), "no ledger yet: {measures}");
+    night.source_sql(SOURCE).await;
+    night.warehouse_sql("create table users (id int)").await;
+    let error = night.try_run(Stage::FullReplication, &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains(&count(1)), "{measures}");
+    assert!(measures.contains("kind=\"timeout\"} 0"), "{measures}");
 }

@@ -9,7 +9,8 @@ use super::{Holder, LastSuccess, LedgerState, NextTime, QueueNow};
 use crate::adapters::ledger::{FailureMeasure, NightMeasure, StageMeasure, StepMeasure, in_time};
 use crate::clock;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::ids::Stage;
 
 /// Prometheus gives a scrape up after ten seconds, and would never be told that the warehouse is silent.
 const WAREHOUSE_LIMIT: Duration = Duration::from_secs(5);
@@ -58,8 +59,14 @@ async fn of_warehouse(config: &Config) -> Result<WarehouseMeasures> {
     let mut overlook = Overlook::new(config)?;
     let asking = overlook.asking(async |view| {
         let (lock, _) = view.lock_holders().await?;
-        if view.state().await? != LedgerState::Ready {
-            return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });
+        match view.state().await? {
+            LedgerState::Ready => {}
+            LedgerState::Missing => {
+                let failures = of_each_kind(Vec::new());
+                return Ok(WarehouseMeasures { lock, failures, ..WarehouseMeasures::default() });
+            }
+            // What it has counted cannot be read, and is not nothing.
+            LedgerState::Older => return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() }),
         }
         Ok(WarehouseMeasures {
             lock,
@@ -67,8 +74,20 @@ async fn of_warehouse(config: &Config) -> Result<WarehouseMeasures> {
             night: view.night_measure().await?,
             stages: view.stage_measures().await?,
             steps: view.step_measures().await?,
-            failures: view.failure_measures().await?,
+            failures: of_each_kind(view.failure_measures().await?),
         })
     });
     in_time(WAREHOUSE_LIMIT, asking).await
+}
+
+/// Also those that never came, with nought: of a count that appears with its first failure, `increase` would not see that one.
+fn of_each_kind(mut failures: Vec<FailureMeasure>) -> Vec<FailureMeasure> {
+    for (stage, kind) in
+        Stage::STARTED.iter().flat_map(|stage| ErrorKind::ALL.map(|kind| (stage.name(), kind.name())))
+    {
+        if !failures.iter().any(|one| one.stage == stage && one.kind == kind) {
+            failures.push(FailureMeasure { stage: stage.to_owned(), kind: kind.to_owned(), number: 0 });
+        }
+    }
+    failures
 }
