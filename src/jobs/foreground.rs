@@ -82,7 +82,10 @@ async fn hold(
         begun = begin(jobs, &run, first, what) => begun?,
         () = stop.cancelled() => return Err(interrupted("stopped before the warehouse was free")),
     };
-    let opened = ledger.begin_run(&run, origin, &host_name()).await;
+    let opened = match stages {
+        [_] => ledger.begin_run(&run, origin, &host_name()).await,
+        _ => ledger.begin_night(&run, origin, &host_name()).await,
+    };
     // Beside the work: an endpoint that hangs is not waited for with the warehouse in hand.
     let telling = async {
         tell_of(jobs, dead).await;

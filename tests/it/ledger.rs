@@ -138,13 +138,22 @@ async fn analysts_read_the_views_and_see_how_old_each_table_is() {
     let mut analyst = night.warehouse_seen_by_superuser().connect().await;
     analyst.execute("set role pg_monitor").await.unwrap();
     let mut seen = Vec::new();
-    for view in ["last_success", "table_freshness", "run_history", "table_history"] {
+    for view in ["last_success", "table_freshness", "live_copy", "run_history", "table_history"] {
         let sql = format!("select * from nightferry.{view}");
         let rows = analyst.fetch_all(sqlx::AssertSqlSafe(sql)).await.unwrap();
         seen.push((view, rows.len()));
     }
     // Two nights of two stages and the notification, all of them run one by one: no night as a whole.
-    assert_eq!(seen, [("last_success", 3), ("table_freshness", 3), ("run_history", 5), ("table_history", 7)]);
+    assert_eq!(
+        seen,
+        [
+            ("last_success", 3),
+            ("table_freshness", 3),
+            ("live_copy", 1),
+            ("run_history", 5),
+            ("table_history", 7)
+        ]
+    );
     assert!(
         analyst.execute("select * from nightferry.warehouse").await.is_err(),
         "the tables are not theirs"
@@ -228,7 +237,7 @@ async fn the_page_of_the_views_names_their_columns_and_its_queries_run() {
     assert_eq!(night.warehouse.one(there).await, views.to_string(), "every view is described");
     let queries: Vec<&str> =
         page.split("```sql\n").skip(1).map(|part| part.split("```").next().unwrap()).collect();
-    assert_eq!(queries.len(), 4);
+    assert_eq!(queries.len(), 5);
     for query in queries.iter().filter(|query| query.starts_with("select")) {
         night.warehouse.rows(query.trim().trim_end_matches(';')).await;
     }

@@ -33,6 +33,7 @@ mod kept_tables;
 mod killed;
 mod leaning;
 mod ledger;
+mod ledger_truth;
 mod logs;
 mod mail;
 mod moved;

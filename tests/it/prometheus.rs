@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chrono::{DateTime, Utc};
+use nightferry::error::ErrorKind;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
-/// A warehouse that one night has filled and another one has failed on, and a job that waits.
+/// A warehouse that one night has filled, and a job that waits.
 async fn with_history() -> (TestNight, Vec<(&'static str, String)>) {
     let night = TestNight::new().await;
     night
@@ -24,22 +25,17 @@ async fn with_history() -> (TestNight, Vec<(&'static str, String)>) {
         .await;
     let queue = night.path("queue.sqlite").to_str().unwrap().to_owned();
     let settings = vec![("QUEUE_FILE", queue), ("LOG_FORMAT", "json".to_owned())];
-    for (arguments, tools, code) in [
-        (["run", "night"], None, 0),
-        (["run", "full-replication"], Some(("PG_BIN_DIR", "/nowhere")), 1),
-        (["restart", "notification"], None, 0),
-    ] {
-        let mut extra = borrowed(&settings);
-        extra.extend(tools);
-        let output = night.binary(&arguments, &extra).await;
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+    for arguments in [["run", "night"], ["restart", "notification"]] {
+        ended(&night, &arguments, &borrowed(&settings), 0).await;
     }
     (night, settings)
+}
+
+/// Runs the binary to its end, which must be this one.
+async fn ended(night: &TestNight, arguments: &[&str], extra: &[(&str, &str)], code: i32) {
+    let output = night.binary(arguments, extra).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
 }
 
 fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
@@ -130,6 +126,15 @@ async fn prometheus_scrapes_it_and_the_dashboard_and_the_alarms_have_what_they_n
         "a wrong token gets nothing"
     );
 
+    // A night fails while it is looked at: that is what is seen to have become more.
+    let kinds = "nightferry_failures_total{stage=\"full-replication\"}";
+    assert_eq!(prometheus.values(kinds).await.len(), ErrorKind::ALL.len());
+    assert!(prometheus.value(&format!("sum({kinds})")).await.abs() < f64::EPSILON, "none yet");
+    let mut broken = borrowed(&settings);
+    broken.push(("PG_BIN_DIR", "/nowhere"));
+    ended(&night, &["run", "night"], &broken, 1).await;
+    prometheus.values(&format!("sum(increase({kinds}[1m])) > 0")).await;
+
     let all = expressions();
     assert!(all.len() > 10, "{all:?}");
     for expression in all {
@@ -139,7 +144,7 @@ async fn prometheus_scrapes_it_and_the_dashboard_and_the_alarms_have_what_they_n
     // They are of what happened.
     for (expression, expected) in [
         ("nightferry_stage_rows{stage=\"full-replication\"}", 100.0),
-        ("nightferry_failures_total{stage=\"full-replication\"}", 1.0),
+        ("sum(nightferry_failures_total{stage=\"full-replication\"})", 1.0),
         ("nightferry_queue_jobs{queue=\"notification\",state=\"waiting\"}", 1.0),
         ("nightferry_run_last_succeeded", 0.0),
         ("nightferry_warehouse_lock_held", 0.0),

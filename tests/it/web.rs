@@ -468,7 +468,8 @@ async fn one_stage_by_hand_does_not_hide_that_the_night_failed() {
         format!(
             "insert into nightferry.runs (run_id, origin, host, version, status, started_at, ended_at)
                 values ('{id}', '{origin}', 'h', '0', '{status}', to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'), to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'));
-             insert into nightferry.stages (run_id, stage, attempt, status, ended_at) values ('{id}', '{stage}', 1, '{status}', now());"
+             insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at)
+                values ('{id}', '{stage}', 1, '{status}', to_timestamp('{id}', 'YYYYMMDD\"T\"HH24MISS'), now());"
         )
     };
     night.warehouse_sql(&run("20261120T041000Z", "schedule", "full-replication", "failed")).await;
@@ -478,8 +479,21 @@ async fn one_stage_by_hand_does_not_hide_that_the_night_failed() {
     assert!(measures.contains("nightferry_run_last_succeeded 0.0"), "{measures}");
     assert!(!measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
 
-    // A night that was taken up again has ended well, whichever stage that was.
+    // One that is taken up after its copy has not ended well: there is none.
     night.warehouse_sql(&run("20261120T090000Z", "restart", "notification", "succeeded")).await;
+    let measures = web.get("/metrics", READER).await.body;
+    assert!(measures.contains("nightferry_run_last_succeeded 0.0"), "{measures}");
+    assert!(!measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");
+
+    // From its copy on, it has.
+    night.warehouse_sql(&run("20261120T100000Z", "restart", "notification", "succeeded")).await;
+    night
+        .warehouse_sql(
+            "insert into nightferry.stages (run_id, stage, attempt, status, started_at, ended_at)
+                select '20261120T100000Z', stage, 1, 'succeeded', '2026-11-20 10:00:00Z', now()
+                from unnest(array['full-replication', 'incremental-replication', 'learning-content-replication']) as stage",
+        )
+        .await;
     let measures = web.get("/metrics", READER).await.body;
     assert!(measures.contains("nightferry_run_last_succeeded 1.0"), "{measures}");
     assert!(measures.contains("last_success_timestamp_seconds{stage=\"night\"}"), "{measures}");

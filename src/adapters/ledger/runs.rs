@@ -5,6 +5,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::backups::whole;
+use super::state::LedgerState;
 use super::store::Ledger;
 use crate::adapters::postgres::failed;
 use crate::error::{Error, ErrorKind, Result};
@@ -111,17 +112,30 @@ impl Ledger {
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn begin_run(&self, run: &RunId, origin: Origin, host: &str) -> Result<()> {
+        self.open_run(run, origin, host, false).await
+    }
+
+    /// The same, of a command that was asked for the whole night: one that does a single stage is none, whether it ends well or not.
+    ///
+    /// # Errors
+    /// The warehouse cannot be reached.
+    pub async fn begin_night(&self, run: &RunId, origin: Origin, host: &str) -> Result<()> {
+        self.open_run(run, origin, host, true).await
+    }
+
+    async fn open_run(&self, run: &RunId, origin: Origin, host: &str, is_night: bool) -> Result<()> {
         sqlx::query(
             "with forgotten as (
                 delete from nightferry.objects using nightferry.runs
                 where objects.run_id = runs.run_id and runs.started_at < now() - interval '90 days')
-             insert into nightferry.runs (run_id, origin, host, version) values ($1, $2, $3, $4)
+             insert into nightferry.runs (run_id, origin, host, version, asked_for_night) values ($1, $2, $3, $4, $5)
              on conflict (run_id) do update set status = 'running', ended_at = null, error_kind = null, error = null, hint = null",
         )
         .bind(run.as_str())
         .bind(origin.name())
         .bind(host)
         .bind(env!("CARGO_PKG_VERSION"))
+        .bind(is_night)
         .execute(self.session().await?.raw())
         .await
         .map(|_| ())
@@ -240,18 +254,24 @@ impl Ledger {
             .map_err(|error| failed("cannot read the run in the ledger", error))
     }
 
-    /// The last night that ended well and when; where none did yet, the first that was begun, and its beginning. A run that only
-    /// told somebody is no night.
+    /// The last night that ended well and when; where none did yet, the first that was begun, and its beginning. None of a ledger that
+    /// an older version wrote: it does not say what a night is.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn last_good_night(&self) -> Result<Option<(RunId, DateTime<Utc>)>> {
+        let mut session = self.session().await?;
+        if LedgerState::of(&mut session).await? != LedgerState::Ready {
+            return Ok(None);
+        }
         let night: Option<(String, DateTime<Utc>)> = sqlx::query_as(
-            "select run_id, coalesce(case when status = 'succeeded' then ended_at end, started_at) from nightferry.runs r
-             where exists (select from nightferry.stages s where s.run_id = r.run_id and stage like '%-replication')
-             order by status = 'succeeded' desc, case when status = 'succeeded' then ended_at end desc, started_at limit 1",
+            "select run_id, at from (
+                select 1 as place, run_id, ended_at as at from nightferry.last_success where stage = 'night'
+                union all
+                (select 2, run_id, started_at from nightferry.run_history where is_night order by started_at limit 1)
+             ) as night order by place limit 1",
         )
-        .fetch_optional(self.session().await?.raw())
+        .fetch_optional(session.raw())
         .await
         .map_err(|error| failed("cannot read the nights of the ledger", error))?;
         Ok(night.map(|(run, at)| (RunId::from(run), at)))

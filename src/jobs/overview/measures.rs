@@ -11,7 +11,8 @@ use crate::adapters::ledger::{
 };
 use crate::clock;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::ids::Stage;
 
 /// Prometheus gives a scrape up after ten seconds, and would never be told that the warehouse is silent.
 const WAREHOUSE_LIMIT: Duration = Duration::from_secs(5);
@@ -59,8 +60,14 @@ pub async fn measures(config: &Config, ledger: &LedgerReader) -> Measures {
 async fn of_warehouse(ledger: &LedgerReader) -> Result<WarehouseMeasures> {
     let asking = ledger.ask(async |view| {
         let (lock, _) = view.lock_holders().await?;
-        if view.state().await? != LedgerState::Ready {
-            return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() });
+        match view.state().await? {
+            LedgerState::Ready => {}
+            LedgerState::Missing => {
+                let failures = of_each_kind(Vec::new());
+                return Ok(WarehouseMeasures { lock, failures, ..WarehouseMeasures::default() });
+            }
+            // What it has counted cannot be read, and is not nothing.
+            LedgerState::Older => return Ok(WarehouseMeasures { lock, ..WarehouseMeasures::default() }),
         }
         Ok(WarehouseMeasures {
             lock,
@@ -68,8 +75,20 @@ async fn of_warehouse(ledger: &LedgerReader) -> Result<WarehouseMeasures> {
             night: view.night_measure().await?,
             stages: view.stage_measures().await?,
             steps: view.step_measures().await?,
-            failures: view.failure_measures().await?,
+            failures: of_each_kind(view.failure_measures().await?),
         })
     });
     in_time(WAREHOUSE_LIMIT, asking).await
+}
+
+/// Also those that never came, with nought: of a count that appears with its first failure, `increase` would not see that one.
+fn of_each_kind(mut failures: Vec<FailureMeasure>) -> Vec<FailureMeasure> {
+    for (stage, kind) in
+        Stage::STARTED.iter().flat_map(|stage| ErrorKind::ALL.map(|kind| (stage.name(), kind.name())))
+    {
+        if !failures.iter().any(|one| one.stage == stage && one.kind == kind) {
+            failures.push(FailureMeasure { stage: stage.to_owned(), kind: kind.to_owned(), number: 0 });
+        }
+    }
+    failures
 }

@@ -75,7 +75,8 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(night: &NightRow, zone: Tz, now: DateTime<Utc>) -> Self {
-        let what = RunId::from(night.run_id.clone()).beside().map_or("night", Stage::name);
+        let other = if night.is_night { "night" } else { "one stage" };
+        let what = RunId::from(night.run_id.clone()).beside().map_or(other, Stage::name);
         Self {
             run: shown::text(&night.run_id),
             link: shown::night_link(&night.run_id),
@@ -137,11 +138,20 @@ fn holds(live: Option<&LiveCopy>, zone: Tz, now: DateTime<Utc>) -> Holds {
         let sentence = "No night has published a copy yet.".to_owned();
         return Holds { sentence, run: None, since: None };
     };
-    let sentence = match live.as_of {
-        Some(at) => {
+    let begun = shown::moment(live.begun_at, zone);
+    let run = shown::text(live.run_id.as_deref().unwrap_or_default());
+    let sentence = match (live.state.as_str(), live.fresh_as_of) {
+        ("whole", Some(at)) => {
             format!("The warehouse holds the copy of {} ({}).", shown::moment(at, zone), shown::ago(at, now))
         }
-        None => "The warehouse holds what was there before nightferry.".to_owned(),
+        ("whole", None) => "The warehouse holds a copy whose age is not known.".to_owned(),
+        ("filling", _) => format!(
+            "Run {run} has been replacing the copy in place since {begun}: tables are empty until it comes to them."
+        ),
+        ("unfinished", _) => format!(
+            "Run {run} began to replace the copy in place on {begun} and left it unfinished: tables may be empty until a night ends well."
+        ),
+        _ => "The warehouse holds what was there before nightferry.".to_owned(),
     };
     let since = live.published_at.map(|at| shown::moment(at, zone));
     Holds { sentence, run: live.run_id.clone(), since }
@@ -168,9 +178,9 @@ fn in_order(overview: &Overview) -> Vec<&LastSuccess> {
     successes
 }
 
-/// How long the nights took; jobs beside them are left out.
+/// How long the nights took; what is none is left out.
 fn bars(last: &[NightRow], zone: Tz, now: DateTime<Utc>) -> Option<String> {
-    let is_night = |night: &&NightRow| RunId::from(night.run_id.clone()).beside().is_none();
+    let is_night = |night: &&NightRow| night.is_night;
     let took = |night: &NightRow| (night.ended_at.unwrap_or(now) - night.started_at).num_milliseconds();
     // One that was left open for days would make all others look like nothing.
     let ended = last.iter().filter(is_night).filter(|night| night.ended_at.is_some());

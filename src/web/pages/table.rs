@@ -74,22 +74,29 @@ fn view(house: &House, guest: &Guest, name: &TableName, history: &[TableHistory]
     // A table that was loaded whole once, and is added to since then: what it is given now.
     let stage = &history[0].stage;
     let is_whole = stage != Stage::IncrementalReplication.name();
+    // An increment is in the warehouse, however its stage ended.
     let good: Vec<&TableHistory> = history
         .iter()
         .rev()
-        .filter(|attempt| attempt.stage_status == "succeeded" && &attempt.stage == stage)
+        .filter(|attempt| &attempt.stage == stage && (!is_whole || attempt.stage_status == "succeeded"))
         .collect();
     let values: Vec<i64> = good.iter().map(|attempt| attempt.rows_written).collect();
     let day = |attempt: Option<&&TableHistory>| {
         attempt.map(|attempt| shown::date(attempt.started_at, zone)).unwrap_or_default()
+    };
+    let (what, label) = match history[0].treatment.as_str() {
+        _ if is_whole => ("Rows, night after night", "Rows of each night"),
+        "incremental" => ("Rows added, night after night", "Rows added in each night"),
+        // It has most of them already.
+        _ => ("Rows written, night after night", "Rows written in each night"),
     };
     let name = shown::text(&name.to_string());
     let took: Vec<i64> = good.iter().map(|attempt| attempt.duration_ms).collect();
     Page {
         frame: Frame::new(house, Some(guest.role), name.clone(), "tables"),
         name,
-        what: if is_whole { "Rows, night after night" } else { "Rows added, night after night" },
-        chart: chart::area(&values, if is_whole { "Rows of each night" } else { "Rows added in each night" }),
+        what,
+        chart: chart::area(&values, label),
         between: between(&values),
         longest: shown::millis(took.iter().max().copied().unwrap_or_default()),
         from: day(good.first()),

@@ -35,6 +35,8 @@ pub struct NightRow {
     pub host: String,
     /// The version that ran it.
     pub version: String,
+    /// Whether it is a night; else one stage that was done by hand, or a job beside the night.
+    pub is_night: bool,
 }
 
 /// The copy that readers see.
@@ -42,13 +44,17 @@ pub struct NightRow {
 pub struct LiveCopy {
     /// The run that made it; none for what was there before nightferry.
     pub run_id: Option<String>,
+    /// `whole`, `filling`, `unfinished` or `foreign`, as docs/ledger.md has it.
+    pub state: String,
+    /// When its building began.
+    pub begun_at: DateTime<Utc>,
     /// When it became live.
     pub published_at: Option<DateTime<Utc>>,
-    /// When the backup was taken that it comes from, or when the source began to be read.
-    pub as_of: Option<DateTime<Utc>>,
+    /// When the backup was taken that it comes from, or when the source began to be read; none where it is not whole.
+    pub fresh_as_of: Option<DateTime<Utc>>,
 }
 
-const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version";
+const COLUMNS: &str = "run_id, origin, status, started_at, ended_at, tables_written, rows_written, bytes_written, error_kind, error, hint, host, version, is_night";
 
 impl LedgerView {
     /// The runs, the latest first, and how many there are.
@@ -74,18 +80,12 @@ impl LedgerView {
         self.first(READING, composed(sql).bind(run)).await
     }
 
-    /// The copy that readers see; none where no night has published one.
+    /// The copy that readers see; none where no night has published one, or begun one in place.
     ///
     /// # Errors
     /// The warehouse cannot be reached.
     pub async fn live_copy(&mut self) -> Result<Option<LiveCopy>> {
-        let query = sqlx::query_as(
-            "select generations.run_id, generations.published_at, coalesce(source_backups.taken_at, stages.started_at) as as_of
-             from nightferry.generations
-             left join (nightferry.stages left join nightferry.source_backups using (run_id, stage, attempt))
-                 on stages.run_id = generations.run_id and stages.stage = 'full-replication' and stages.status = 'succeeded'
-             where generations.state = 'live' order by stages.attempt desc limit 1",
-        );
-        self.first(READING, query).await
+        let sql = "select run_id, state, begun_at, published_at, fresh_as_of from nightferry.live_copy";
+        self.first(READING, sqlx::query_as(sql)).await
     }
 }

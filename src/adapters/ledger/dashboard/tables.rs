@@ -1,4 +1,5 @@
-//! The tables: how big they are, and how they grew. A night counts where its stage ended well.
+//! The tables: how big they are, and how they grew. A night counts where its stage ended well; what an increment brought counts in any
+//! case, since each table's is committed by itself.
 
 use chrono::{DateTime, Utc};
 
@@ -24,9 +25,9 @@ pub struct TableRow {
     pub rows: Option<i64>,
     /// How many bytes its copy had, or how many it has on the disk.
     pub bytes: Option<i64>,
-    /// How many rows it has more than seven nights ago, or was given since then.
+    /// How many rows it has more than seven nights ago, or was given since then; none where rows are written that it has already.
     pub week: Option<i64>,
-    /// How many rows it has more than thirty nights ago, or was given since then.
+    /// The same of thirty nights.
     pub month: Option<i64>,
     /// How many tables there are in all.
     pub tables: i64,
@@ -105,40 +106,50 @@ pub struct TableHistory {
     pub started_at: DateTime<Utc>,
 }
 
-/// The good attempts of each stage, counted from the latest one: 0 is last night's.
+/// The good attempts of each stage, counted from the latest one: 0 is last night's. Increments of the others are with the night before
+/// them: -1 are those after the last good night.
 const GOOD: &str = "good as materialized (
     select * from (
-        select run_id, stage, attempt, row_number() over (partition by stage order by started_at desc) - 1 as nights_ago
+        select run_id, stage, attempt, started_at, status = 'succeeded' as is_good,
+            count(*) filter (where status = 'succeeded') over (partition by stage order by started_at desc) - 1 as nights_ago
         from nightferry.stages
-        where status = 'succeeded'
-          and stage in ('full-replication', 'incremental-replication', 'learning-content-replication')
+        where status = 'succeeded' and stage in ('full-replication', 'learning-content-replication') or stage = 'incremental-replication'
     ) as counted
     where nights_ago <= 30)";
 
 /// By one look at some nights, and no join of tables to themselves: of what a `with` gives the server knows too little to join it well.
 const LIST: &str = "
 looked as materialized (
-    select schema_name, table_name, nights_ago, stage, stage = 'incremental-replication' as is_added, treatment, rows_written, bytes
+    select schema_name, table_name, nights_ago, good.started_at, stage, stage = 'incremental-replication' as is_added, treatment,
+        rows_written, bytes
     from good join nightferry.tables using (run_id, stage, attempt)
     where nights_ago in (0, 7, 30) or stage = 'incremental-replication'),
 gathered as materialized (
-    select schema_name, table_name, bool_or(is_added) as is_added,
-        coalesce(max(stage) filter (where nights_ago = 0 and is_added), max(stage) filter (where nights_ago = 0)) as stage,
-        coalesce(max(treatment) filter (where nights_ago = 0 and is_added), max(treatment) filter (where nights_ago = 0)) as treatment,
+    select schema_name, table_name,
+        max(started_at) filter (where nights_ago <= 0 and is_added) as added_at,
+        max(started_at) filter (where nights_ago = 0 and not is_added) as written_at,
+        max(stage) filter (where nights_ago = 0 and not is_added) as stage,
+        max(treatment) filter (where nights_ago = 0 and not is_added) as treatment,
+        max(treatment) filter (where nights_ago <= 0 and is_added) as added_treatment,
         max(rows_written) filter (where nights_ago = 0 and not is_added) as rows,
         max(bytes) filter (where nights_ago = 0 and not is_added) as bytes,
         max(rows_written) filter (where nights_ago = 7 and not is_added) as week_ago,
         max(rows_written) filter (where nights_ago = 30 and not is_added) as month_ago,
-        (sum(rows_written) filter (where nights_ago < 7 and is_added))::bigint as week_added,
-        (sum(rows_written) filter (where nights_ago < 30 and is_added))::bigint as month_added
-    from looked group by schema_name, table_name having bool_or(nights_ago = 0)),
+        case when bool_and(treatment = 'incremental') filter (where nights_ago < 7 and is_added)
+            then (sum(rows_written) filter (where nights_ago < 7 and is_added))::bigint end as week_added,
+        case when bool_and(treatment = 'incremental') filter (where nights_ago < 30 and is_added)
+            then (sum(rows_written) filter (where nights_ago < 30 and is_added))::bigint end as month_added
+    from looked group by schema_name, table_name having bool_or(nights_ago <= 0)),
 listed as materialized (
-    select schema_name, table_name, stage, treatment, not is_added as is_whole,
+    select schema_name, table_name, not is_added as is_whole,
+        case when is_added then 'incremental-replication' else stage end as stage,
+        case when is_added then added_treatment else gathered.treatment end as treatment,
         case when is_added then statistics.rows else gathered.rows end as rows,
         case when is_added then statistics.bytes else gathered.bytes end as bytes,
         case when is_added then week_added else gathered.rows - week_ago end as week,
         case when is_added then month_added else gathered.rows - month_ago end as month
     from gathered
+    cross join lateral (select added_at > coalesce(written_at, '-infinity') is true as is_added) as latest
     left join lateral (
         select nullif(pg_class.reltuples, -1)::bigint as rows, pg_class.relpages * current_setting('block_size')::bigint as bytes
         from pg_class join pg_namespace on pg_namespace.oid = pg_class.relnamespace
@@ -168,7 +179,7 @@ impl LedgerView {
             "with {GOOD}
              select wanted.schema_name, wanted.table_name, array_agg(found.rows_written order by nights_ago desc) as rows
              from unnest($1::text[], $2::text[], $3::text[]) as wanted (schema_name, table_name, stage)
-             join good using (stage)
+             join good on good.stage = wanted.stage and good.is_good
              cross join lateral (
                  select rows_written from nightferry.tables
                  where (run_id, stage, attempt) = (good.run_id, good.stage, good.attempt)
