@@ -289,7 +289,7 @@ impl Ledger {
         sqlx::query(
             "insert into nightferry.tables
                 (run_id, stage, attempt, schema_name, table_name, treatment, rows_written, bytes, duration_ms, connection, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
                 clock_timestamp() - make_interval(secs => ($9 + $11) / 1000.0))
              on conflict (run_id, stage, attempt, schema_name, table_name)
              do update set rows_written = excluded.rows_written, bytes = excluded.bytes, duration_ms = excluded.duration_ms,
