@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use crate::cli::format::{bytes, count, duration, item, printable, table};
 use crate::ids::Stage;
+use crate::jobs::operator;
 use crate::jobs::overview::{AttemptLine, Overview, QueueNow, RunNow, StageNow, UnderWay, What};
 
 /// A moment, in the zone that the schedule is in.
@@ -264,12 +265,12 @@ fn around(overview: &Overview, zone: Tz) -> String {
 
 /// What is said of queues that nobody serves.
 fn forsaken(queue: &QueueNow) -> String {
+    if operator::is_without_workers(&queue.counts) {
+        return "No worker is there: no schedule is kept, and what is on the queues waits. Does `nightferry worker` run?\n".to_owned();
+    }
     let stages: Vec<&str> = queue.forsaken().map(Stage::name).collect();
     if stages.is_empty() {
         return String::new();
-    }
-    if stages.len() == queue.counts.len() {
-        return "No worker is there: no schedule is kept, and what is on the queues waits. Does `nightferry worker` run?\n".to_owned();
     }
     format!("No worker takes the jobs of: {}. Its log says why.\n", stages.join(", "))
 }

@@ -120,6 +120,12 @@ impl Counts {
     }
 }
 
+/// Whether no worker is there: every queue is forsaken, where there are queues.
+#[must_use]
+pub fn is_without_workers(queues: &[Counts]) -> bool {
+    !queues.is_empty() && queues.iter().all(Counts::is_forsaken)
+}
+
 /// A job, as operators are told of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobView {

@@ -319,7 +319,7 @@ fn when(stage: Option<&StageNow>, following: &[&str], done: &[DoneNight], at: Da
 
 /// What is on the queues. A file that was never made is empty, and stays so.
 pub(super) async fn queues(config: &crate::config::Queue) -> QueueNow {
-    if config.redis_url.is_none() && !config.file.exists() {
+    if !Queues::are_there(config) {
         return QueueNow::default();
     }
     let asking = async { operator::counts(&Queues::open(config).await?).await };

@@ -14,6 +14,7 @@ use super::super::frame::{self, Frame, Trouble};
 use super::super::shown;
 use super::Guest;
 use crate::adapters::ledger::in_time;
+use crate::adapters::queue::Queues;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::ids::Stage;
@@ -99,7 +100,7 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
         done,
         may_be_operated: house.door.has_operators(),
         queues: counts.iter().map(QueueView::new).collect(),
-        no_worker: counts.iter().all(Counts::is_forsaken),
+        no_worker: operator::is_without_workers(&counts),
         failed_more: failed.len().saturating_sub(FAILED),
         failed: failed.iter().take(FAILED).map(|job| FailedView::new(job, house)).collect(),
     })
@@ -108,7 +109,7 @@ async fn read(house: &House, guest: &Guest, done: &str) -> Result<Page> {
 /// The web process makes no queue: it would not be the one that a worker serves.
 fn look_for_a_queue(house: &House) -> Result<()> {
     let queue = &house.config.queue;
-    if queue.redis_url.is_some() || queue.file.exists() {
+    if Queues::are_there(queue) {
         return Ok(());
     }
     let file = queue.file.display();
