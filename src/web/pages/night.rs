@@ -89,8 +89,9 @@ struct FileView {
     took: String,
 }
 
-/// What the ledger calls the files of the enrichment.
-const FILE: &str = "ENRICHMENT";
+fn is_file(object: &WrittenObject) -> bool {
+    Kind::named(&object.kind) == Kind::Enrichment
+}
 
 #[get("/nights/{run}")]
 pub(super) async fn one_night(house: web::Data<House>, guest: Guest, run: web::Path<String>) -> HttpResponse {
@@ -121,6 +122,7 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
     let row = Row::new(night, zone, now);
     let title = format!("{} of {}", format::capital(&row.what), shown::day(night.started_at, zone));
     let picture = Timeline::around(items(detail), bands(detail), now, zone);
+    let (files, objects) = detail.objects.iter().partition(|object| is_file(object));
     Page {
         frame: Frame::new(house, Some(guest.role), title, "nights").refreshed(night.status == "running"),
         night: row,
@@ -131,20 +133,11 @@ fn view(house: &House, guest: &Guest, night: &NightRow, detail: &NightDetail) ->
         picture: timeline::svg(&picture),
         stages: detail.stages.iter().map(|stage| StageView::new(stage, &detail.steps, zone, now)).collect(),
         totals: totals(detail),
-        tables: slowest(&detail.tables, |table: &WrittenTable| table.duration_ms)
-            .into_iter()
+        tables: slowest(detail.tables.iter().collect(), |table: &WrittenTable| table.duration_ms)
             .map(TableView::new)
             .collect(),
-        objects: slowest(detail.objects.iter().filter(|object| object.kind != FILE), |object| {
-            object.duration_ms
-        })
-        .into_iter()
-        .map(ObjectView::new)
-        .collect(),
-        files: slowest(detail.objects.iter().filter(|object| object.kind == FILE), |file| file.duration_ms)
-            .into_iter()
-            .map(|file| FileView::new(file, zone))
-            .collect(),
+        objects: slowest(objects, |object| object.duration_ms).map(ObjectView::new).collect(),
+        files: slowest(files, |file| file.duration_ms).map(|file| FileView::new(file, zone)).collect(),
         left_out: detail
             .left_out
             .iter()
@@ -211,11 +204,9 @@ impl FileView {
     }
 }
 
-fn slowest<'a, T>(all: impl IntoIterator<Item = &'a T>, millis: impl Fn(&T) -> i64) -> Vec<&'a T> {
-    let mut sorted: Vec<&T> = all.into_iter().collect();
-    sorted.sort_by_key(|one| std::cmp::Reverse(millis(one)));
-    sorted.truncate(SLOWEST);
-    sorted
+fn slowest<T>(mut all: Vec<&T>, millis: impl Fn(&T) -> i64) -> impl Iterator<Item = &T> {
+    all.sort_by_key(|one| std::cmp::Reverse(millis(one)));
+    all.into_iter().take(SLOWEST)
 }
 
 /// How long each kind took, one after the other: what operators have always looked at first.
@@ -282,7 +273,7 @@ fn items(detail: &NightDetail) -> Vec<Item> {
         lane: lane(&object.connection, &object.stage),
         start: object.started_at,
         end: Some(object.started_at + TimeDelta::milliseconds(object.duration_ms)),
-        detail: if object.kind == FILE {
+        detail: if is_file(object) {
             "enrichment".to_owned()
         } else {
             format!("{} on {}.{}", object.kind, object.schema_name, object.table_name)
