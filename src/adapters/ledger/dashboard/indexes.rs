@@ -53,6 +53,9 @@ const GOOD: &str = "good as materialized (
     from nightferry.stages where status = 'succeeded' and stage = 'full-replication'
     order by started_at desc limit 8)";
 
+/// What the last good night built.
+const BUILT: &str = "good join nightferry.objects using (run_id, stage, attempt) where nights_ago = 0 and kind <> 'ENRICHMENT'";
+
 impl LedgerView {
     /// The slowest of the last good night.
     ///
@@ -60,11 +63,10 @@ impl LedgerView {
     /// The warehouse cannot be reached.
     pub async fn objects(&mut self, search: &ObjectSearch) -> Result<Vec<BuiltObject>> {
         let sql = format!(
-                "with {GOOD},
+            "with {GOOD},
              latest as materialized (
                  select objects.*, count(*) over () as in_all
-                 from good join nightferry.objects using (run_id, stage, attempt)
-                 where nights_ago = 0 and kind <> 'ENRICHMENT' and ($2 = '' or kind = $2)
+                 from {BUILT} and ($2 = '' or kind = $2)
                    and ($1 = '' or position(lower($1) in lower(schema_name || '.' || table_name || ' ' || object_name)) > 0)
                  order by duration_ms desc, schema_name, object_name limit $3 offset $4),
              before as materialized (
@@ -77,7 +79,7 @@ impl LedgerView {
                  percentile_cont(0.5) within group (order by before.duration_ms) as median_ms, latest.in_all as objects
              from latest left join before using (kind, schema_name, table_name, object_name)
              group by 1, 2, 3, 4, 5, 7 order by 5 desc, 2, 4"
-            );
+        );
         let query = composed(sql).bind(&search.text).bind(&search.kind).bind(search.limit).bind(search.skip);
         self.all(READING, query).await
     }
@@ -90,8 +92,7 @@ impl LedgerView {
         let sql = format!(
             "with {GOOD}
              select kind, count(*) as objects, sum(duration_ms)::bigint as duration_ms
-             from good join nightferry.objects using (run_id, stage, attempt)
-             where nights_ago = 0 and kind <> 'ENRICHMENT' group by kind order by 3 desc, 1"
+             from {BUILT} group by kind order by 3 desc, 1"
         );
         self.all(READING, composed(sql)).await
     }
