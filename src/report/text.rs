@@ -169,7 +169,7 @@ pub fn compared(comparison: &Comparison, top: usize, language: Language) -> Stri
     };
     let nights = comparison.nights.each_ref().map(|night| {
         let which = heading(night.run.as_ref(), night.started_at, night.status, language);
-        item(&printable(&night.name), &printable(&which))
+        item(&night.name, &which)
     });
     let [before, after] = comparison.nights.each_ref().map(|night| printable(&night.name));
     let show = |title: &str, changes: &[Change], most: usize| {
